@@ -1,0 +1,27 @@
+"""What the engine needs of images: an image URI becomes something that a runtime can start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from modelwright.runtimes.base import Image
+
+Progress = Callable[[str], None]
+"""Called with one line of what is going on; for the job's log, its status message, or a terminal."""
+
+
+class Images(Protocol):
+    """Where images come from."""
+
+    def ready(self, uri: str) -> Image | None:
+        """The image when it can be used at once, without building anything; else None. Quick.
+
+        Raises ValidationException, with the command that would add it, for a URI that can't be resolved at all.
+        """
+        ...
+
+    def resolve(self, uri: str, progress: Progress) -> Image:
+        """The image, made on first use (minutes, told to `progress`). Raises as `ready`, and AwsError when it can't
+        be made, with the last lines of what failed. Two callers at once: one builds, the other waits."""
+        ...

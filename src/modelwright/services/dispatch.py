@@ -1,0 +1,124 @@
+"""The one door: `call(context, service, operation, parameters)`.
+
+HTTP, Studio, the engine, CodeBuild and CloudFormation all act through it, so what is checked here is checked for
+everybody. A service is a class for a resource group whose methods carry `@operation("CreateTrainingJob")`; it takes
+what it needs in its constructor and knows nothing of HTTP. Parameters and results are AWS's shapes as plain Python:
+dicts, lists, strings, numbers, bytes, times as epoch seconds (float); absent members are absent.
+
+An operation whose bytes stream (S3's GetObject and PutObject) is `async def`: its `Body` is an asynchronous iterator
+of bytes. All others are plain functions and run wherever they are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from modelwright.errors import UnsupportedOperation
+
+Document = dict[str, Any]
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls. `arn` as STS says it, `user_id` as GetCallerIdentity's UserId, `access_key` where there was one."""
+
+    arn: str
+    user_id: str
+    access_key: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an operation may know of its call beside the parameters."""
+
+    account: str
+    region: str
+    principal: Principal
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    source: str = "internal"
+    """`http`, `studio`, `engine`, ...: the audit's "from where"."""
+
+
+class Call(Protocol):
+    """The door as the engine and others see it."""
+
+    def __call__(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document: ...
+
+
+def operation(name: str, *, quick: bool = False) -> Callable[[Handler], Handler]:
+    """Mark a method as the handler of an AWS operation.
+
+    `quick` promises that it only reads and answers within about a millisecond: the server then runs it on the event
+    loop instead of handing it to a thread.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        handler.aws_operation = name  # type: ignore[attr-defined]  # read back by Dispatcher
+        handler.quick = quick  # type: ignore[attr-defined]  # read back by Dispatcher
+        return handler
+
+    return mark
+
+
+class Dispatcher:
+    """Finds the handler, validates the parameters, runs it.
+
+    `services` are (service, instance) pairs; several classes may share a service. `validate(service, operation,
+    parameters)` raises the AWS error for parameters that the service model refuses.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[tuple[str, object]],
+        validate: Callable[[str, str, Mapping[str, Any]], None],
+    ) -> None:
+        self._validate = validate
+        self._handlers: dict[tuple[str, str], Handler] = {}
+        for service, instance in services:
+            self.add(service, instance)
+
+    def add(self, service: str, instance: object) -> None:
+        """Make the operations of `instance` callable under `service`."""
+        for _, method in inspect.getmembers(instance, inspect.ismethod):
+            name = getattr(method, "aws_operation", None)
+            if name is not None:
+                if (service, name) in self._handlers:
+                    raise ValueError(f"two handlers for {service}:{name}")
+                self._handlers[service, name] = method
+
+    def operations(self) -> list[tuple[str, str]]:
+        """All supported (service, operation), sorted."""
+        return sorted(self._handlers)
+
+    def call(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
+        """Run an operation and return its result. Raises AwsError."""
+        handler = self._find(service, operation)
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError(f"{service}:{operation} streams: await acall()")
+        self._validate(service, operation, parameters)
+        result: Document = handler(context, dict(parameters))
+        return result
+
+    async def acall(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
+        """The same for asynchronous callers: runs what streams here, what may take long in a thread."""
+        handler = self._find(service, operation)
+        self._validate(service, operation, parameters)
+        if inspect.iscoroutinefunction(handler):
+            result: Document = await handler(context, dict(parameters))
+        elif getattr(handler, "quick", False):
+            result = handler(context, dict(parameters))
+        else:
+            result = await asyncio.to_thread(handler, context, dict(parameters))
+        return result
+
+    def _find(self, service: str, operation: str) -> Handler:
+        try:
+            return self._handlers[service, operation]
+        except KeyError:
+            raise UnsupportedOperation.operation(service, operation) from None
