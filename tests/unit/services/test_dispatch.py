@@ -1,0 +1,73 @@
+import asyncio
+import threading
+
+import pytest
+
+from modelwright.errors import UnsupportedOperation, ValidationException
+from modelwright.services.dispatch import Context, Dispatcher, Principal, operation
+
+CONTEXT = Context("111122223333", "eu-west-1", Principal("arn:aws:iam::111122223333:user/u", "U"))
+
+
+class Shelf:
+    @operation("PutBook")
+    def put_book(self, context, parameters):
+        return {"Title": parameters["Title"], "Thread": threading.get_ident()}
+
+    @operation("GetBook", quick=True)
+    def get_book(self, context, parameters):
+        return {"Thread": threading.get_ident()}
+
+    @operation("ReadBook")
+    async def read_book(self, context, parameters):
+        return {"Thread": threading.get_ident()}
+
+
+def refuse_empty(service, operation, parameters):
+    if parameters.get("Title") == "":
+        raise ValidationException("Title must not be empty.")
+
+
+def dispatcher():
+    return Dispatcher([("library", Shelf())], refuse_empty)
+
+
+def test_it_works():
+    assert dispatcher().call(CONTEXT, "library", "PutBook", {"Title": "x"})["Title"] == "x"
+
+
+def test_the_operations_are_listed_in_order():
+    assert dispatcher().operations() == [("library", "GetBook"), ("library", "PutBook"), ("library", "ReadBook")]
+
+
+def test_an_unknown_operation_is_named():
+    with pytest.raises(UnsupportedOperation, match=r"library:BurnBook.*docs/operations\.md"):
+        dispatcher().call(CONTEXT, "library", "BurnBook", {})
+
+
+def test_every_way_in_validates():
+    with pytest.raises(ValidationException):
+        dispatcher().call(CONTEXT, "library", "PutBook", {"Title": ""})
+    with pytest.raises(ValidationException):
+        asyncio.run(dispatcher().acall(CONTEXT, "library", "ReadBook", {"Title": ""}))
+
+
+def test_what_may_take_long_leaves_the_loop():
+    async def threads():
+        door = dispatcher()
+        answers = [
+            await door.acall(CONTEXT, "library", name, {"Title": "x"}) for name in ("PutBook", "GetBook", "ReadBook")
+        ]
+        return [answer["Thread"] == threading.get_ident() for answer in answers]
+
+    assert asyncio.run(threads()) == [False, True, True]
+
+
+def test_what_streams_is_not_called_synchronously():
+    with pytest.raises(TypeError, match="acall"):
+        dispatcher().call(CONTEXT, "library", "ReadBook", {})
+
+
+def test_two_handlers_of_one_operation_are_a_mistake():
+    with pytest.raises(ValueError, match="two handlers"):
+        Dispatcher([("library", Shelf()), ("library", Shelf())], refuse_empty)
