@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -104,10 +105,12 @@ log_stream_table = Table(
     Column("log_group", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created", Float, nullable=False),
-    Column("first_event", Integer),
-    Column("last_event", Integer),
-    Column("last_ingestion", Integer),
+    Column("first_event", BigInteger),
+    Column("last_event", BigInteger),
+    Column("last_ingestion", BigInteger),
+    Column("stored_bytes", BigInteger, nullable=False, default=0),
     UniqueConstraint("log_group", "name"),
+    Index("log_stream_by_event", "log_group", "last_event", "name"),
 )
 
 log_event_table = Table(
@@ -115,8 +118,8 @@ log_event_table = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("stream", Integer, nullable=False),
-    Column("time", Integer, nullable=False),
-    Column("ingested", Integer, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("ingested", BigInteger, nullable=False),
     Column("message", Text, nullable=False),
     Index("log_event_by_time", "stream", "time", "id"),
 )

@@ -1,0 +1,306 @@
+"""Training jobs. The service checks and records; the engine drives the job by its event stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelwright.arns import sagemaker_arn
+from modelwright.errors import ResourceInUse, ValidationException
+from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick
+from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
+from modelwright.store.database import Database, Transaction
+from modelwright.store.history import Event, History
+from modelwright.store.resources import (
+    delete_resource,
+    find_resource,
+    insert_resource,
+    list_resources,
+    put_tags,
+    replace_resource,
+)
+
+KIND = "TrainingJob"
+ENDED = ("Completed", "Failed", "Stopped")
+
+_ONE_MACHINE = "This job runs on one machine here: AWS's {} has no meaning for it."
+_NO_ENCRYPTION = "Nothing here is encrypted with KMS keys; the disk's encryption is the host's."
+_NO_INSTANCES = "No instances are reserved here; the job takes its share of this machine."
+
+MEMBERS: Table = {
+    "TrainingJobName": HONOURED,
+    "HyperParameters": HONOURED,
+    "AlgorithmSpecification": {
+        "TrainingImage": HONOURED,
+        "AlgorithmName": refused("Name a TrainingImage: algorithms of the AWS Marketplace can't run here."),
+        "TrainingInputMode": refused("Use 'File' or 'FastFile': no pipes are made.", "File", "FastFile"),
+        "MetricDefinitions": HONOURED,
+        "EnableSageMakerMetricsTimeSeries": recorded("Metrics are kept as FinalMetricDataList and in the job's log."),
+        "ContainerEntrypoint": HONOURED,
+        "ContainerArguments": HONOURED,
+        "TrainingImageConfig": {
+            "TrainingRepositoryAccessMode": refused(
+                "Add the image here with `modelwright images add`: private registries are not reached.", "Platform"
+            ),
+            "TrainingRepositoryAuthConfig": refused("Add the image here with `modelwright images add`."),
+        },
+    },
+    "RoleArn": recorded("Only its form is checked: everything is permitted to the roles of this account."),
+    "InputDataConfig": {
+        "ChannelName": HONOURED,
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": refused("Use 'S3Prefix' or 'ManifestFile'.", "S3Prefix", "ManifestFile"),
+                "S3Uri": HONOURED,
+                "S3DataDistributionType": HONOURED,
+                "AttributeNames": refused("They belong to AugmentedManifestFile, which is not read here."),
+                "InstanceGroupNames": refused("Jobs run on one instance."),
+                "ModelAccessConfig": refused("Models of the JumpStart hub can't be reached; copy them into a bucket."),
+                "HubAccessConfig": refused("Models of the JumpStart hub can't be reached; copy them into a bucket."),
+            },
+            "FileSystemDataSource": refused("Use an S3DataSource: file systems of AWS can't be mounted."),
+            "DatasetSource": refused("Use an S3DataSource."),
+        },
+        "ContentType": HONOURED,
+        "CompressionType": refused("AWS decompresses only in Pipe mode; let the job do it.", "None"),
+        "RecordWrapperType": refused("AWS wraps records only in Pipe mode.", "None"),
+        "InputMode": refused("Use 'File' or 'FastFile': no pipes are made.", "File", "FastFile"),
+        "ShuffleConfig": recorded("It is for Pipe mode and for several instances; here every file is present at once."),
+    },
+    "OutputDataConfig": {
+        "KmsKeyId": recorded(_NO_ENCRYPTION),
+        "S3OutputPath": HONOURED,
+        "CompressionType": HONOURED,
+    },
+    "ResourceConfig": {
+        "InstanceType": HONOURED,
+        "InstanceCount": refused("Use 1: a job of several instances can't be run here yet.", 1),
+        "VolumeSizeInGB": recorded("The job shares the disk of this machine."),
+        "VolumeKmsKeyId": recorded(_NO_ENCRYPTION),
+        "KeepAlivePeriodInSeconds": recorded("There is nothing to keep warm: a job starts in milliseconds."),
+        "InstanceGroups": refused("Use InstanceType and InstanceCount: clusters of mixed instances can't be run here."),
+        "TrainingPlanArn": recorded(_NO_INSTANCES),
+        "InstancePlacementConfig": recorded(_NO_INSTANCES),
+        "InstancePreferences": refused("Name one InstanceType."),
+        "SelectedInstanceType": refused("Name the InstanceType."),
+        "SelectedInstanceCount": refused("Name the InstanceCount."),
+    },
+    "VpcConfig": recorded(_ONE_MACHINE.format("network placement")),
+    "StoppingCondition": {
+        "MaxRuntimeInSeconds": HONOURED,
+        "MaxWaitTimeInSeconds": recorded("Spot capacity is always there: a job is never interrupted for it."),
+        "MaxPendingTimeInSeconds": refused("Leave it out: a job that does not fit waits in the queue."),
+    },
+    "Tags": HONOURED,
+    "EnableNetworkIsolation": refused("Leave it out: the network of a job can't be cut off here yet.", False),
+    "EnableInterContainerTrafficEncryption": recorded(_ONE_MACHINE.format("traffic between instances")),
+    "EnableManagedSpotTraining": recorded("Spot capacity is always there: a job is never interrupted for it."),
+    "CheckpointConfig": HONOURED,
+    "DebugHookConfig": recorded("The job runs the same; tensors are saved by a library in AWS's own images."),
+    "DebugRuleConfigurations": refused("Leave it out: rules run as jobs of AWS's debugger image."),
+    "TensorBoardOutputConfig": refused("Write to /opt/ml/output/data, or to S3 from the job."),
+    "ExperimentConfig": recorded("Experiments are not kept here yet; the job itself is the same."),
+    "ProfilerConfig": recorded("This machine is not profiled; ProfilingStatus says Disabled."),
+    "ProfilerRuleConfigurations": refused("Set disable_profiler=True: rules run as jobs of AWS's debugger image."),
+    "Environment": HONOURED,
+    "RetryStrategy": recorded("It is for AWS's internal errors, which this machine does not have."),
+    "RemoteDebugConfig": {"EnableRemoteDebug": refused("Leave it out: there is no Systems Manager here.", False)},
+    "InfraCheckConfig": recorded("It is a check of AWS's GPU instances."),
+    "SessionChainingConfig": recorded("Everything is permitted to the roles of this account, whatever their tags."),
+    "ServerlessJobConfig": refused("Name an image and an instance type."),
+    "MlflowConfig": refused("Call your MLflow server from the job."),
+    "ModelPackageConfig": refused("Register the model with CreateModelPackage."),
+}
+
+
+class TrainingJobs(SageMakerService):
+    """CreateTrainingJob and what belongs to it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        now: Callable[[], float],
+        check_image: Callable[[str], None],
+        known_instance_type: Callable[[str], bool],
+    ) -> None:
+        """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
+        super().__init__(database=database, history=history, now=now)
+        self._check_image = check_image
+        self._known_instance_type = known_instance_type
+
+    @operation("CreateTrainingJob")
+    def create(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """Raises ResourceInUse when there is a job of this name."""
+        check_members("CreateTrainingJob", MEMBERS, parameters)
+        self._check(parameters)
+        name = parameters["TrainingJobName"]
+        arn = sagemaker_arn(context.region, context.account, "training-job", name)
+        now = self.now()
+        document = _new_document(parameters, arn, now)
+        with self.database.write() as transaction:
+            existing = find_resource(transaction, KIND, name)
+            if existing is not None:
+                raise ResourceInUse(
+                    "Training job names must be unique within an AWS account and region, and a training job with "
+                    f"this name already exists ({existing['TrainingJobArn']})"
+                )
+            insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="InProgress")
+            put_tags(transaction, arn, parameters.get("Tags", []))
+            self.history.open(
+                transaction,
+                f"training-job/{name}",
+                "Job",
+                [Event("Created", {}, now)],
+                lease_until=now + LEASE_SECONDS,
+            )
+        return {"TrainingJobArn": arn}
+
+    @operation("DescribeTrainingJob", quick=True)
+    def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
+        with self.database.read() as transaction:
+            return _find(transaction, parameters["TrainingJobName"])
+
+    @operation("ListTrainingJobs", quick=True)
+    def list(self, _: Context, parameters: dict[str, Any]) -> Document:
+        query = list_query(KIND, parameters, status=parameters.get("StatusEquals"))
+        with self.database.read() as transaction:
+            return answer("TrainingJobSummaries", list_resources(transaction, query), _summary)
+
+    @operation("StopTrainingJob")
+    def stop(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """Ask a running job to stop; a job that is stopping already is left to it."""
+        name = parameters["TrainingJobName"]
+        now = self.now()
+        with self.database.write() as transaction:
+            job = _find(transaction, name)
+            status = job["TrainingJobStatus"]
+            if status in ENDED:
+                raise ValidationException(f"The request was rejected because the training job is in status {status}.")
+            if status == "InProgress":
+                stopping = {**job, "TrainingJobStatus": "Stopping", "LastModifiedTime": now}
+                replace_resource(transaction, KIND, name, stopping, modified=now, status="Stopping")
+                self.history.append(transaction, f"training-job/{name}", [Event("StopRequested", {}, now)])
+        return {}
+
+    @operation("DeleteTrainingJob")
+    def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """Forget a job that has ended; its outputs and its log stay."""
+        name = parameters["TrainingJobName"]
+        with self.database.write() as transaction:
+            job = _find(transaction, name)
+            if job["TrainingJobStatus"] not in ENDED:
+                raise ResourceInUse(
+                    f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']}: "
+                    "only a job that has ended can be deleted. Stop it first."
+                )
+            delete_resource(transaction, KIND, name)
+        return {}
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        """What AWS checks beyond the shapes."""
+        algorithm, resources = parameters["AlgorithmSpecification"], parameters.get("ResourceConfig", {})
+        if "TrainingImage" not in algorithm:
+            raise ValidationException("AlgorithmSpecification must name a TrainingImage.")
+        for member in ("InstanceType", "InstanceCount"):
+            if member not in resources:
+                raise ValidationException(f"ResourceConfig.{member} is missing.")
+        check_instance_type(self._known_instance_type, resources["InstanceType"])
+        _check_channels(parameters.get("InputDataConfig", []))
+        check_s3_uri(parameters["OutputDataConfig"]["S3OutputPath"], "OutputDataConfig.S3OutputPath")
+        if "CheckpointConfig" in parameters:
+            check_s3_uri(parameters["CheckpointConfig"]["S3Uri"], "CheckpointConfig.S3Uri")
+        _check_metrics(algorithm.get("MetricDefinitions", []))
+        _check_spot(parameters)
+        self._check_image(algorithm["TrainingImage"])
+
+
+def check_s3_uri(uri: str, path: str) -> None:
+    """AWS's model also lets https through, which nothing here (and no SDK) uses for a job."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", uri, re.DOTALL):
+        raise ValidationException(f"{path} = '{uri}' is not a valid S3 URI: it must be s3://bucket/key.")
+
+
+def check_instance_type(known: Callable[[str], bool], name: str) -> None:
+    if not known(name):
+        raise ValidationException(
+            f"Instance type '{name}' is not known here. See docs/instance-types or `modelwright doctor`."
+        )
+
+
+def _check_channels(channels: list[Document]) -> None:
+    names = [channel["ChannelName"] for channel in channels]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationException(f"InputDataConfig names channel '{name}' more than once.")
+    for i, channel in enumerate(channels):
+        source = channel["DataSource"].get("S3DataSource")
+        if source is None:
+            raise ValidationException(f"InputDataConfig[{i}].DataSource (channel '{names[i]}') has no S3DataSource.")
+        check_s3_uri(source["S3Uri"], f"InputDataConfig[{i}].DataSource.S3DataSource.S3Uri")
+
+
+def _check_metrics(definitions: list[Document]) -> None:
+    for definition in definitions:
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise ValidationException(
+                f"The regular expression of metric '{definition['Name']}' is not valid: {error}."
+            ) from error
+
+
+def _check_spot(parameters: Mapping[str, Any]) -> None:
+    condition = parameters.get("StoppingCondition", {})
+    wait, runtime = condition.get("MaxWaitTimeInSeconds"), condition.get("MaxRuntimeInSeconds", 86400)
+    if parameters.get("EnableManagedSpotTraining"):
+        if wait is None or wait < runtime:
+            raise ValidationException(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+            )
+    elif wait is not None:
+        raise ValidationException("MaxWaitTimeInSeconds is only for EnableManagedSpotTraining.")
+
+
+def _new_document(parameters: Mapping[str, Any], arn: str, now: float) -> Document:
+    """What DescribeTrainingJob tells right after the creation."""
+    echoed = {key: value for key, value in parameters.items() if key not in ("Tags", "SessionChainingConfig")}
+    status = {"Status": "Starting", "StartTime": now, "StatusMessage": "Starting the training job"}
+    return {
+        **echoed,
+        "TrainingJobArn": arn,
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **parameters["OutputDataConfig"]},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **parameters.get("StoppingCondition", {})},
+        "CreationTime": now,
+        "LastModifiedTime": now,
+        "SecondaryStatusTransitions": [status],
+        "EnableNetworkIsolation": parameters.get("EnableNetworkIsolation", False),
+        "EnableInterContainerTrafficEncryption": parameters.get("EnableInterContainerTrafficEncryption", False),
+        "EnableManagedSpotTraining": parameters.get("EnableManagedSpotTraining", False),
+        "ProfilingStatus": "Disabled",
+    }
+
+
+def _find(transaction: Transaction, name: str) -> Document:
+    job = find_resource(transaction, KIND, name)
+    if job is None:
+        raise ValidationException(f"Requested resource not found: there is no training job '{name}'.")
+    return job
+
+
+def _summary(job: Document) -> Document:
+    return pick(
+        job,
+        "TrainingJobName",
+        "TrainingJobArn",
+        "CreationTime",
+        "TrainingEndTime",
+        "LastModifiedTime",
+        "TrainingJobStatus",
+        "SecondaryStatus",
+    )
