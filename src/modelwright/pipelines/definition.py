@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from modelwright.pipelines.expressions import EXECUTION_VARIABLES, Json, Reference, check, located_references
-from modelwright.pipelines.graph import dependencies, find_cycle
+from modelwright.pipelines.graph import dependencies, find_cycle, order
 from modelwright.pipelines.parameters import Parameter, parse_parameters
 from modelwright.pipelines.problems import Problems, shown
 from modelwright.pipelines.steps import Dependency, Step, parse_steps
@@ -37,6 +37,8 @@ class Definition:
     mlflow: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     graph: Mapping[str, tuple[Dependency, ...]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    """Every step's name after those that it waits for."""
 
 
 @lru_cache(maxsize=128)
@@ -58,7 +60,7 @@ def parse(text: str) -> Definition:
     problems.raise_if_any()
     definition = _parse_document(document, problems)
     problems.raise_if_any()
-    return definition
+    return replace(definition, order=tuple(order(definition.graph)))
 
 
 def _refuse_constant(name: str) -> Any:
