@@ -36,8 +36,8 @@ def run() -> Report:
             call, f"{ours[0]:.0f} ({ours[1]:.1f})", f"{theirs[0]:.0f} ({theirs[1]:.1f})", f"{ours[0] / theirs[0]:.1f}x"
         )
     report.note = (
-        "One connection. ListTrainingJobs is a page of 10 of 10,000 ended jobs, newest first; the pipeline execution is "
-        "one of one pipeline. Moto checks neither signatures nor parameters. Aim: at least 10x."
+        "One connection. ListTrainingJobs is a page of 10 of 10,000 ended jobs, newest first; the "
+        "pipeline has one execution. Moto checks neither signatures nor parameters. Aim: at least 10x."
     )
     return report
 

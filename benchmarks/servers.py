@@ -61,7 +61,7 @@ def modelwright(**environment: str) -> Iterator[Endpoint]:
             stderr=log,
         )
         try:
-            wait_for(lambda: (home / "server.json").exists())
+            wait_for((home / "server.json").exists)
             url = json.loads((home / "server.json").read_text())["url"]
             key = json.loads((home / "credentials.json").read_text())["admin"]
             yield Endpoint(url, key["AccessKeyId"], key["SecretAccessKey"], process.pid, home)
