@@ -2,7 +2,7 @@
 
 Everything that Modelwright changes about a client is in here: no client needs a patch, a plugin or an argument, and
 with these variables unset it talks to AWS again. Three rules: what the user had set for other purposes goes on working
-(own roots, own proxy, own region), what would lead a call to real AWS is taken out, and doing it twice is doing it once.
+(own roots, own proxy, own region); what would lead a call to real AWS is taken out; doing it twice is doing it once.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def client_environment(
     Raises ConfigurationError when a file that the environment names can't be read.
     """
     before = original(environ)
-    region, default_region = _regions(settings, before)
+    region, default_region = _regions(settings, environ)  # as it is now: it may have been changed since
     variables = {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": key.id,
