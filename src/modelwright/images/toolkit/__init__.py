@@ -1,0 +1,5 @@
+"""What runs inside a job on a framework image: `train` (script mode) and `serve` (inference host).
+
+Copied into the image's environment, so it stands alone: the standard library and, for S3, boto3. Nothing here imports
+modelwright, and modelwright imports nothing from here.
+"""
