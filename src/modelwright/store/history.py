@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelwright.errors import StaleVersion
@@ -105,6 +105,11 @@ class History:
         values = {"ended": False, "owner": self.owner, "lease_until": lease_until}
         transaction.execute(update(stream_table).where(_streams.name == name).values(**values))
         return version
+
+    def forget(self, transaction: Transaction, name: str) -> None:
+        """Delete a stream and its events: what they were about has been deleted, and its name may be used again."""
+        transaction.execute(delete(event_table).where(_events.stream == name))
+        transaction.execute(delete(stream_table).where(_streams.name == name))
 
     def head(self, transaction: Transaction, name: str) -> Stream | None:
         row = transaction.first(select(stream_table).where(_streams.name == name))

@@ -48,6 +48,7 @@ class Query:
     parent: str | None = None
     status: str | None = None
     name_contains: str | None = None
+    name_prefix: str | None = None
     created_after: float | None = None
     created_before: float | None = None
     modified_after: float | None = None
@@ -89,11 +90,10 @@ def insert_resource(
         raise ResourceInUse(f"{kind} '{name}' already exists.") from error
 
 
-def find_resource(transaction: Transaction, kind: str, name: str) -> Document | None:
-    """The document, or None."""
-    row = transaction.first(
-        select(_columns.document).where(_columns.kind == kind, _columns.name == name),
-    )
+def find_resource(transaction: Transaction, kind: str, name: str, *, lock: bool = False) -> Document | None:
+    """The document, or None. `lock` keeps other writers from changing it before this transaction ends."""
+    statement = select(_columns.document).where(_columns.kind == kind, _columns.name == name)
+    row = transaction.first(statement.with_for_update() if lock else statement)
     return None if row is None else row.document
 
 
@@ -203,6 +203,8 @@ def _filters(query: Query) -> list[ColumnElement[bool]]:
         filters.append(_columns.status == query.status)
     if query.name_contains:
         filters.append(func.lower(_columns.name).contains(query.name_contains.lower(), autoescape=True))
+    if query.name_prefix:
+        filters.append(func.substr(_columns.name, 1, len(query.name_prefix)) == query.name_prefix)
     for column, lower, upper in (
         (_columns.created, query.created_after, query.created_before),
         (_columns.modified, query.modified_after, query.modified_before),

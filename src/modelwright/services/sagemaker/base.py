@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelwright.services.dispatch import Context, Document
-from modelwright.store.database import Database
+from modelwright.store.database import Database, Transaction
 from modelwright.store.history import History
-from modelwright.store.resources import Page, Query, Sort
+from modelwright.store.resources import Page, Query, Sort, find_by_arn, find_resource
 
 LEASE_SECONDS = 60.0
 """How long a stream that was just opened belongs to this process; the engine renews it."""
@@ -63,6 +63,11 @@ def answer(member: str, page: Page, summary: Callable[[Document], Document]) -> 
     if page.next_token is not None:
         result["NextToken"] = page.next_token
     return result
+
+
+def taken(transaction: Transaction, kind: str, name: str, arn: str) -> bool:
+    """Whether the name is used, or one that differs in upper and lower case only: its ARN would be the same."""
+    return find_resource(transaction, kind, name) is not None or find_by_arn(transaction, arn) is not None
 
 
 def pick(document: Mapping[str, Any], *members: str) -> Document:

@@ -9,7 +9,18 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ResourceInUse, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick
+from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick, taken
+from modelwright.services.sagemaker.checks import (
+    EXPERIMENTS,
+    NETWORK_ISOLATION,
+    NO_ENCRYPTION,
+    NO_INSTANCES,
+    ONE_MACHINE,
+    ROLE,
+    check_instance_type,
+    check_s3_uri,
+    check_unique,
+)
 from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import Event, History
@@ -24,10 +35,6 @@ from modelwright.store.resources import (
 
 KIND = "TrainingJob"
 ENDED = ("Completed", "Failed", "Stopped")
-
-_ONE_MACHINE = "This job runs on one machine here: AWS's {} has no meaning for it."
-_NO_ENCRYPTION = "Nothing here is encrypted with KMS keys; the disk's encryption is the host's."
-_NO_INSTANCES = "No instances are reserved here; the job takes its share of this machine."
 
 MEMBERS: Table = {
     "TrainingJobName": HONOURED,
@@ -47,7 +54,7 @@ MEMBERS: Table = {
             "TrainingRepositoryAuthConfig": refused("Add the image here with `modelwright images add`."),
         },
     },
-    "RoleArn": recorded("Only its form is checked: everything is permitted to the roles of this account."),
+    "RoleArn": recorded(ROLE),
     "InputDataConfig": {
         "ChannelName": HONOURED,
         "DataSource": {
@@ -70,7 +77,7 @@ MEMBERS: Table = {
         "ShuffleConfig": recorded("It is for Pipe mode and for several instances; here every file is present at once."),
     },
     "OutputDataConfig": {
-        "KmsKeyId": recorded(_NO_ENCRYPTION),
+        "KmsKeyId": recorded(NO_ENCRYPTION),
         "S3OutputPath": HONOURED,
         "CompressionType": HONOURED,
     },
@@ -78,30 +85,30 @@ MEMBERS: Table = {
         "InstanceType": HONOURED,
         "InstanceCount": refused("Use 1: a job of several instances can't be run here yet.", 1),
         "VolumeSizeInGB": recorded("The job shares the disk of this machine."),
-        "VolumeKmsKeyId": recorded(_NO_ENCRYPTION),
+        "VolumeKmsKeyId": recorded(NO_ENCRYPTION),
         "KeepAlivePeriodInSeconds": recorded("There is nothing to keep warm: a job starts in milliseconds."),
         "InstanceGroups": refused("Use InstanceType and InstanceCount: clusters of mixed instances can't be run here."),
-        "TrainingPlanArn": recorded(_NO_INSTANCES),
-        "InstancePlacementConfig": recorded(_NO_INSTANCES),
+        "TrainingPlanArn": recorded(NO_INSTANCES),
+        "InstancePlacementConfig": recorded(NO_INSTANCES),
         "InstancePreferences": refused("Name one InstanceType."),
         "SelectedInstanceType": refused("Name the InstanceType."),
         "SelectedInstanceCount": refused("Name the InstanceCount."),
     },
-    "VpcConfig": recorded(_ONE_MACHINE.format("network placement")),
+    "VpcConfig": recorded(ONE_MACHINE.format("network placement")),
     "StoppingCondition": {
         "MaxRuntimeInSeconds": HONOURED,
         "MaxWaitTimeInSeconds": recorded("Spot capacity is always there: a job is never interrupted for it."),
         "MaxPendingTimeInSeconds": refused("Leave it out: a job that does not fit waits in the queue."),
     },
     "Tags": HONOURED,
-    "EnableNetworkIsolation": refused("Leave it out: the network of a job can't be cut off here yet.", False),
-    "EnableInterContainerTrafficEncryption": recorded(_ONE_MACHINE.format("traffic between instances")),
+    "EnableNetworkIsolation": NETWORK_ISOLATION,
+    "EnableInterContainerTrafficEncryption": recorded(ONE_MACHINE.format("traffic between instances")),
     "EnableManagedSpotTraining": recorded("Spot capacity is always there: a job is never interrupted for it."),
     "CheckpointConfig": HONOURED,
     "DebugHookConfig": recorded("The job runs the same; tensors are saved by a library in AWS's own images."),
     "DebugRuleConfigurations": refused("Leave it out: rules run as jobs of AWS's debugger image."),
     "TensorBoardOutputConfig": refused("Write to /opt/ml/output/data, or to S3 from the job."),
-    "ExperimentConfig": recorded("Experiments are not kept here yet; the job itself is the same."),
+    "ExperimentConfig": recorded(EXPERIMENTS),
     "ProfilerConfig": recorded("This machine is not profiled; ProfilingStatus says Disabled."),
     "ProfilerRuleConfigurations": refused("Set disable_profiler=True: rules run as jobs of AWS's debugger image."),
     "Environment": HONOURED,
@@ -142,11 +149,10 @@ class TrainingJobs(SageMakerService):
         now = self.now()
         document = _new_document(parameters, arn, now)
         with self.database.write() as transaction:
-            existing = find_resource(transaction, KIND, name)
-            if existing is not None:
+            if taken(transaction, KIND, name, arn):
                 raise ResourceInUse(
                     "Training job names must be unique within an AWS account and region, and a training job with "
-                    f"this name already exists ({existing['TrainingJobArn']})"
+                    f"this name already exists ({arn})"
                 )
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="InProgress")
             put_tags(transaction, arn, parameters.get("Tags", []))
@@ -176,7 +182,7 @@ class TrainingJobs(SageMakerService):
         name = parameters["TrainingJobName"]
         now = self.now()
         with self.database.write() as transaction:
-            job = _find(transaction, name)
+            job = _find(transaction, name, lock=True)
             status = job["TrainingJobStatus"]
             if status in ENDED:
                 raise ValidationException(f"The request was rejected because the training job is in status {status}.")
@@ -191,13 +197,14 @@ class TrainingJobs(SageMakerService):
         """Forget a job that has ended; its outputs and its log stay."""
         name = parameters["TrainingJobName"]
         with self.database.write() as transaction:
-            job = _find(transaction, name)
+            job = _find(transaction, name, lock=True)
             if job["TrainingJobStatus"] not in ENDED:
                 raise ResourceInUse(
                     f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']}: "
                     "only a job that has ended can be deleted. Stop it first."
                 )
             delete_resource(transaction, KIND, name)
+            self.history.forget(transaction, f"training-job/{name}")
         return {}
 
     def _check(self, parameters: Mapping[str, Any]) -> None:
@@ -218,24 +225,9 @@ class TrainingJobs(SageMakerService):
         self._check_image(algorithm["TrainingImage"])
 
 
-def check_s3_uri(uri: str, path: str) -> None:
-    """AWS's model also lets https through, which nothing here (and no SDK) uses for a job."""
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", uri, re.DOTALL):
-        raise ValidationException(f"{path} = '{uri}' is not a valid S3 URI: it must be s3://bucket/key.")
-
-
-def check_instance_type(known: Callable[[str], bool], name: str) -> None:
-    if not known(name):
-        raise ValidationException(
-            f"Instance type '{name}' is not known here. See docs/instance-types or `modelwright doctor`."
-        )
-
-
 def _check_channels(channels: list[Document]) -> None:
     names = [channel["ChannelName"] for channel in channels]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValidationException(f"InputDataConfig names channel '{name}' more than once.")
+    check_unique(names, "InputDataConfig", "ChannelName")
     for i, channel in enumerate(channels):
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
@@ -286,8 +278,8 @@ def _new_document(parameters: Mapping[str, Any], arn: str, now: float) -> Docume
     }
 
 
-def _find(transaction: Transaction, name: str) -> Document:
-    job = find_resource(transaction, KIND, name)
+def _find(transaction: Transaction, name: str, *, lock: bool = False) -> Document:
+    job = find_resource(transaction, KIND, name, lock=lock)
     if job is None:
         raise ValidationException(f"Requested resource not found: there is no training job '{name}'.")
     return job
