@@ -1,0 +1,90 @@
+"""What goes in and what comes out: plain records of an HTTP request and response.
+
+Rule: header names are lower case; header values are text as latin-1 gives it; a header that came several times is
+joined by commas; `path` and `query` are as they stood on the request line, still percent-encoded. Whoever owns the
+socket fills these in and sends them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote_plus
+
+
+@dataclass(frozen=True)
+class Credential:
+    """The `Credential` of Signature Version 4: `KEY/20261123/us-east-1/sagemaker/aws4_request`."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request's head and, unless the operation streams it, its whole body."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @cached_property
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The query string's (name, value) in order, decoded; a name without `=` has the value ''."""
+        return _pairs(self.query)
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The fields of a form-encoded body, decoded; undecodable bytes are replaced."""
+        return dict(_pairs(self.body.decode("utf-8", "replace")))
+
+    @cached_property
+    def credential(self) -> Credential | None:
+        """Who signed it and for what, as the request says of itself; nothing is verified here."""
+        authorization = self.headers.get("authorization", "")
+        if authorization.startswith("AWS4-HMAC-SHA256"):
+            _, found, rest = authorization.partition("Credential=")
+            text = rest.partition(",")[0].strip() if found else ""
+        elif "X-Amz-Credential" in self.query:
+            text = next((value for name, value in self.query_pairs if name == "X-Amz-Credential"), "")
+        else:
+            return None
+        parts = text.rsplit("/", 4)
+        return Credential(*parts[:4]) if len(parts) == 5 and parts[4] == "aws4_request" else None
+
+    @property
+    def host(self) -> str:
+        """The host name that was asked for: lower case, without port."""
+        host = self.headers.get("host", "").lower()
+        if host.startswith("["):
+            return host.partition("]")[0] + "]"
+        return host.partition(":")[0]
+
+
+@dataclass
+class Response:
+    """`body` is bytes, or an asynchronous iterator of bytes where the operation's output streams."""
+
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | AsyncIterator[bytes] | Any = b""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, whatever its case."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    pairs = []
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            pairs.append((unquote_plus(name), unquote_plus(value)))
+    return pairs

@@ -1,0 +1,447 @@
+"""A result or an error -> the response, for all of AWS's protocols.
+
+    serialize(route, result, request_id) -> Response
+    serialize_error(route, error, request_id, head=False) -> Response
+
+Rule: what botocore's parser makes of the response equals `result`. Members that the output shape doesn't have are
+left out: those with a leading `_` always, others only in production (`strict` raises ValueError for them, and for
+values that the model refuses: tests turn it on). A streaming member (GetObject's `Body`) becomes `Response.body` as it
+is: bytes or an asynchronous iterator, for the server to send. An error is written in the manner of the service that
+was asked; to a HEAD request it has no body, as the client sees only the status.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from botocore.model import OperationModel, Shape, StructureShape
+
+from modelwright.errors import AwsError
+from modelwright.protocol import cbor, spec, timestamps, xml
+from modelwright.protocol.messages import Response
+from modelwright.protocol.router import CBOR, S3, Route
+
+Convert = Callable[[Any], Any]
+
+
+def serialize(route: Route, result: Mapping[str, Any], request_id: str, *, strict: bool = False) -> Response:
+    """The response that carries `result`. Raises ValueError in `strict` when the model has no such member."""
+    operation = spec.operation(route.service, route.operation)
+    if strict:
+        _refuse_unknown(operation.output_shape, result, route.operation)
+    return _SERIALIZERS[route.protocol](operation, route, result, request_id)
+
+
+def serialize_error(route: Route, error: AwsError, request_id: str, *, head: bool = False) -> Response:
+    """The response that carries an error; `route` may be a hint, `head` says that the request was a HEAD."""
+    response = _ERRORS[route.protocol](route, error, request_id)
+    if head:
+        response.body = b""
+    return response
+
+
+def _refuse_unknown(shape: Shape | None, value: Any, path: str) -> None:
+    """Strictness: every member must be one of the model's."""
+    if shape is None:
+        if any(not key.startswith("_") for key in value):
+            raise ValueError(f"{path} has no result, but got {sorted(value)}")
+        return
+    match shape.type_name:
+        case "structure" if not getattr(shape, "document", False):
+            for key, item in value.items():
+                if key in shape.members:
+                    _refuse_unknown(shape.members[key], item, f"{path}.{key}")
+                elif not key.startswith("_"):
+                    raise ValueError(f"{path}.{key} is not a member of {shape.name}")
+        case "list":
+            for index, item in enumerate(value):
+                _refuse_unknown(shape.member, item, f"{path}[{index}]")
+        case "map":
+            for key, item in value.items():
+                _refuse_unknown(shape.value, item, f"{path}['{key}']")
+
+
+# --- JSON --------------------------------------------------------------------------------------------------------
+
+
+def _serialize_json(operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str) -> Response:
+    body = (
+        b"{}"
+        if operation.output_shape is None
+        else _dump(_json(route.service).structure(operation.output_shape)(result))
+    )
+    headers = [("Content-Type", f"application/x-amz-json-{route.json_version}"), ("x-amzn-RequestId", request_id)]
+    return Response(200, headers, b"" if operation.output_shape is None else body)
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+class _Json:
+    """Functions that turn a service's results into JSON values, made once a shape."""
+
+    time: Convert = staticmethod(timestamps.unix)
+    blob: Convert | None = staticmethod(lambda value: base64.b64encode(value).decode())
+    number: Convert | None = staticmethod(
+        lambda value: (
+            value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+        )
+    )
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str | None], Convert | None] = {}
+
+    def shape(self, shape: Shape) -> Convert | None:
+        """The function for a shape; None where the value stays as it is."""
+        key = (shape.name, shape.serialization.get("timestampFormat"))
+        if key not in self._made:
+            self._made[key] = lambda value: self._made[key](value)  # type: ignore[misc]  # while it is being made
+            self._made[key] = self._make(shape)
+        return self._made[key]
+
+    def _make(self, shape: Shape) -> Convert | None:
+        match shape.type_name:
+            case "structure":
+                return self.structure(shape) if not getattr(shape, "document", False) else None
+            case "list":
+                inner = self.shape(shape.member)
+                return list if inner is None else lambda value: [inner(item) for item in value]
+            case "map":
+                inner = self.shape(shape.value)
+                return dict if inner is None else lambda value: {key: inner(item) for key, item in value.items()}
+            case "timestamp":
+                form = shape.serialization.get("timestampFormat", "unixTimestamp").lower()
+                return self.time if form == "unixtimestamp" else lambda value: timestamps.write(value, form)
+            case "blob":
+                return self.blob
+            case "float" | "double":
+                return self.number
+            case _:
+                return None
+
+    def structure(self, shape: StructureShape) -> Convert:
+        members = {
+            name: (member.serialization.get("name", name), self.shape(member))
+            for name, member in shape.members.items()
+            if "location" not in member.serialization
+        }
+
+        def convert(value: Mapping[str, Any]) -> dict[str, Any]:
+            result = {}
+            for name, item in value.items():
+                found = members.get(name)
+                if found is not None and item is not None:
+                    key, inner = found
+                    result[key] = item if inner is None else inner(item)
+            return result
+
+        return convert
+
+
+@cache
+def _json(service: str) -> _Json:
+    return _Json()
+
+
+class _Cbor(_Json):
+    time = cbor.Time
+    blob = None
+    number = float
+
+
+@cache
+def _cbor(service: str) -> _Cbor:
+    return _Cbor()
+
+
+# --- query -------------------------------------------------------------------------------------------------------
+
+
+def _serialize_query(operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str) -> Response:
+    shape = operation.output_shape
+    name = operation.name
+    body = ""
+    if shape is not None:
+        body = xml.members(shape, result)
+        wrapper = shape.serialization.get("resultWrapper")
+        if wrapper:
+            body = f"<{wrapper}>{body}</{wrapper}>"
+    namespace = xml.attribute(operation.service_model.metadata.get("xmlNamespace", ""))
+    text = (
+        f'<{name}Response xmlns="{namespace}">{body}'
+        f"<ResponseMetadata><RequestId>{xml.text(request_id)}</RequestId></ResponseMetadata></{name}Response>"
+    )
+    return Response(
+        200, [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)], text.encode("utf-8", "replace")
+    )
+
+
+# --- REST --------------------------------------------------------------------------------------------------------
+
+
+def _serialize_rest_json(
+    operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str
+) -> Response:
+    response = _start_rest(operation, result, [("x-amzn-RequestId", request_id)])
+    shape = operation.output_shape
+    if shape is None:
+        return response
+    payload = shape.serialization.get("payload")
+    if payload is None:
+        response.body = _dump(_json(route.service).structure(shape)(result))
+        _set_type(response, "application/json")
+    elif payload in result:
+        member = shape.members[payload]
+        if member.type_name in ("blob", "string"):
+            _set_raw(response, result[payload])
+        else:
+            convert = _json(route.service).shape(member)
+            response.body = _dump(result[payload] if convert is None else convert(result[payload]))
+            _set_type(response, "application/json")
+    return response
+
+
+_S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_S3_ROOTS = {
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "CreateMultipartUpload": "InitiateMultipartUploadResult",
+    "DeleteObjects": "DeleteResult",
+    "GetBucketAcl": "AccessControlPolicy",
+    "GetBucketTagging": "Tagging",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "GetObjectAcl": "AccessControlPolicy",
+    "GetObjectTagging": "Tagging",
+    "ListBuckets": "ListAllMyBucketsResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListObjects": "ListBucketResult",
+    "ListObjectsV2": "ListBucketResult",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListParts": "ListPartsResult",
+}
+
+
+def _serialize_rest_xml(
+    operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str
+) -> Response:
+    is_s3 = route.service == S3
+    response = _start_rest(operation, result, [("x-amz-request-id", request_id)])
+    if is_s3:
+        result = _encode_keys(operation.name, result)
+    shape = operation.output_shape
+    if shape is None or operation.http["method"] == "HEAD":
+        return response
+    if is_s3 and operation.name == "GetBucketLocation":
+        _set_xml(
+            response, xml.document("LocationConstraint", xml.text(result.get("LocationConstraint", "")), _S3_NAMESPACE)
+        )
+        return response
+    payload = shape.serialization.get("payload")
+    if payload is None:
+        body = {name: member for name, member in shape.members.items() if "location" not in member.serialization}
+        if body:
+            root = shape.serialization.get("name") or (_S3_ROOTS.get(operation.name) if is_s3 else None)
+            namespace = _S3_NAMESPACE if is_s3 else operation.service_model.metadata.get("xmlNamespace", "")
+            if isinstance(namespace, Mapping):
+                namespace = namespace.get("uri", "")
+            _set_xml(response, xml.document(root or f"{operation.name}Result", xml.members(shape, result), namespace))
+    elif payload in result:
+        member = shape.members[payload]
+        if member.type_name in ("blob", "string"):
+            _set_raw(response, result[payload])
+        else:
+            root = member.serialization.get("name", payload)
+            _set_xml(response, xml.document(root, xml.members(member, result[payload]), _S3_NAMESPACE if is_s3 else ""))
+    return response
+
+
+def _start_rest(operation: OperationModel, result: Mapping[str, Any], headers: list[tuple[str, str]]) -> Response:
+    """Status and headers, as far as the result's members say."""
+    response = Response(operation.http.get("responseCode", 200), headers)
+    for name, member, location, key in _located(operation.service_model.service_name, operation.name):
+        value = result.get(name)
+        if value is None:
+            continue
+        if location == "statusCode":
+            response.status = int(value)
+        elif location == "headers":
+            response.headers += [(key + suffix, str(text)) for suffix, text in value.items()]
+        elif member.type_name != "list" or value:
+            response.headers.append((key, _header(member, value)))
+    return response
+
+
+@cache
+def _located(service: str, operation: str) -> tuple[tuple[str, Any, str, str], ...]:
+    shape = spec.operation(service, operation).output_shape
+    members: Mapping[str, Shape] = shape.members if shape is not None else {}
+    return tuple(
+        (name, member, member.serialization["location"], member.serialization.get("name", name))
+        for name, member in members.items()
+        if "location" in member.serialization
+    )
+
+
+def _header(shape: Shape, value: Any) -> str:
+    match shape.type_name:
+        case "timestamp":
+            return timestamps.write(value, shape.serialization.get("timestampFormat", "rfc822"))
+        case "boolean":
+            return "true" if value else "false"
+        case "list":
+            return ",".join(_header_item(_header(shape.member, item)) for item in value)
+        case "float" | "double":
+            return xml.number(value)
+    if shape.serialization.get("jsonvalue"):
+        return base64.b64encode(_dump(value)).decode()
+    return str(value)
+
+
+def _header_item(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"' if '"' in text or "," in text else text
+
+
+def _set_type(response: Response, content_type: str) -> None:
+    if response.header("content-type") is None:
+        response.headers.append(("Content-Type", content_type))
+
+
+def _set_xml(response: Response, document: str) -> None:
+    response.body = document.encode("utf-8", "replace")
+    _set_type(response, "application/xml")
+
+
+def _set_raw(response: Response, body: Any) -> None:
+    response.body = body.encode() if isinstance(body, str) else body
+    _set_type(response, "application/octet-stream")
+
+
+_ENCODED = {
+    "ListObjects": ("Prefix", "Delimiter", "Marker", "NextMarker"),
+    "ListObjectsV2": ("Prefix", "Delimiter", "StartAfter"),
+    "ListObjectVersions": ("Prefix", "Delimiter", "KeyMarker", "NextKeyMarker"),
+    "ListMultipartUploads": ("Prefix", "Delimiter", "KeyMarker", "NextKeyMarker"),
+}
+_ENCODED_ITEMS = (
+    ("Contents", "Key"),
+    ("Versions", "Key"),
+    ("DeleteMarkers", "Key"),
+    ("Uploads", "Key"),
+    ("CommonPrefixes", "Prefix"),
+)
+
+
+def _encode_keys(operation: str, result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """S3's `encoding-type=url`: keys may hold what XML can't. The services give and get plain keys."""
+    if operation not in _ENCODED or result.get("EncodingType") != "url":
+        return result
+    encoded = dict(result)
+    for member in _ENCODED[operation]:
+        if member in encoded:
+            encoded[member] = quote(encoded[member], errors="replace")
+    for member, name in _ENCODED_ITEMS:
+        if member in encoded:
+            encoded[member] = [
+                {**item, name: quote(item[name], errors="replace")} if name in item else item
+                for item in encoded[member]
+            ]
+    return encoded
+
+
+# --- CBOR --------------------------------------------------------------------------------------------------------
+
+
+def _serialize_cbor(operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str) -> Response:
+    headers = [("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-RequestId", request_id)]
+    if operation.output_shape is None:
+        return Response(200, headers)
+    headers.append(("Content-Type", "application/cbor"))
+    return Response(200, headers, cbor.dumps(_cbor(route.service).structure(operation.output_shape)(result)))
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+
+def _json_error(route: Route, error: AwsError, request_id: str) -> Response:
+    headers = [
+        ("Content-Type", f"application/x-amz-json-{route.json_version}"),
+        ("x-amzn-RequestId", request_id),
+        ("x-amzn-ErrorType", error.code),
+    ]
+    return Response(error.status, headers, _dump({"__type": error.code, "message": error.message, **_members(error)}))
+
+
+def _members(error: AwsError) -> dict[str, Any]:
+    return {key: value for key, value in error.members.items() if not key.startswith("_")}
+
+
+def _rest_json_error(route: Route, error: AwsError, request_id: str) -> Response:
+    headers = [
+        ("Content-Type", "application/json"),
+        ("x-amzn-RequestId", request_id),
+        ("x-amzn-ErrorType", error.code),
+    ]
+    return Response(error.status, headers, _dump({"message": error.message, "code": error.code, **_members(error)}))
+
+
+def _query_error(route: Route, error: AwsError, request_id: str) -> Response:
+    namespace = xml.attribute(spec.service(route.service).metadata.get("xmlNamespace", ""))
+    fault = "Sender" if error.status < 500 else "Receiver"
+    text = (
+        f'<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type><Code>{xml.text(error.code)}</Code>'
+        f"<Message>{xml.text(error.message)}</Message>{_error_members(error)}</Error>"
+        f"<RequestId>{xml.text(request_id)}</RequestId></ErrorResponse>"
+    )
+    headers = [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)]
+    return Response(error.status, headers, text.encode("utf-8", "replace"))
+
+
+def _rest_xml_error(route: Route, error: AwsError, request_id: str) -> Response:
+    if route.service != S3:
+        return _query_error(route, error, request_id)
+    headers = [("x-amz-request-id", request_id)]
+    if error.status == 304:
+        return Response(304, headers)
+    body = (
+        f"<Code>{xml.text(error.code)}</Code><Message>{xml.text(error.message)}</Message>{_error_members(error)}"
+        f"<RequestId>{xml.text(request_id)}</RequestId><HostId>modelwright</HostId>"
+    )
+    headers.append(("Content-Type", "application/xml"))
+    return Response(error.status, headers, xml.document("Error", body, "").encode("utf-8", "replace"))
+
+
+def _error_members(error: AwsError) -> str:
+    return "".join(f"<{key}>{xml.text(str(value))}</{key}>" for key, value in _members(error).items())
+
+
+def _cbor_error(route: Route, error: AwsError, request_id: str) -> Response:
+    headers = [
+        ("smithy-protocol", "rpc-v2-cbor"),
+        ("x-amzn-RequestId", request_id),
+        ("Content-Type", "application/cbor"),
+    ]
+    return Response(
+        error.status, headers, cbor.dumps({"__type": error.code, "message": error.message, **_members(error)})
+    )
+
+
+_SERIALIZERS: dict[str, Callable[[OperationModel, Route, Mapping[str, Any], str], Response]] = {
+    "json": _serialize_json,
+    "query": _serialize_query,
+    "rest-json": _serialize_rest_json,
+    "rest-xml": _serialize_rest_xml,
+    CBOR: _serialize_cbor,
+}
+_ERRORS: dict[str, Callable[[Route, AwsError, str], Response]] = {
+    "json": _json_error,
+    "query": _query_error,
+    "rest-json": _rest_json_error,
+    "rest-xml": _rest_xml_error,
+    CBOR: _cbor_error,
+}

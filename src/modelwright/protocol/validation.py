@@ -1,0 +1,334 @@
+"""Whether parameters satisfy the service model: `validate(service, operation, parameters)`, every violation at once.
+
+The text is AWS's own: `2 validation errors detected: Value null at 'roleArn' failed to satisfy constraint: Member must
+not be null; Value ...`, with the path in lower camel case and `.1.member` for the first item of a list. The code is the
+service's (`ValidationException`, IAM's `ValidationError`, Logs' `InvalidParameterException`, ...).
+
+Members that the model doesn't have are refused by name with UnsupportedOperation. AWS would ignore them; but what a
+newer SDK than our botocore sends asks for something, and Modelwright does not do a thing that it wasn't asked for or
+leave out one that it was. `null` asks for nothing and passes. So do times as numbers only, blobs as bytes only (or
+anything, where they stream): this is the shape that parameters have inside.
+
+Compiled once a shape into functions; patterns are Java's, translated by `patterns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+
+from modelwright.errors import OPERATIONS_PAGE, AwsError, UnsupportedOperation
+from modelwright.protocol import patterns, spec
+
+Check = Callable[[Any, str, "_Findings"], None]
+
+_CODES = {
+    "cloudformation": "ValidationError",
+    "codebuild": "InvalidInputException",
+    "ecr": "InvalidParameterException",
+    "iam": "ValidationError",
+    "logs": "InvalidParameterException",
+    "s3": "InvalidArgument",
+    "sts": "ValidationError",
+}
+
+
+class _Findings:
+    __slots__ = ("unknown", "violations")
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.unknown: list[str] = []
+
+    def add(self, value: Any, path: str, constraint: str) -> None:
+        self.violations.append(f"Value {_show(value)} at '{path}' failed to satisfy constraint: {constraint}")
+
+
+def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+    """Raises the service's AwsError naming every violation, or UnsupportedOperation naming every unknown member."""
+    findings = _Findings()
+    try:
+        _compiled(service, operation)(parameters, "", findings)
+    except RecursionError:
+        raise AwsError("The parameters are nested too deeply.", code=_code(service)) from None
+    if findings.violations:
+        count = len(findings.violations)
+        raise AwsError(
+            f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(findings.violations)}",
+            code=_code(service),
+        )
+    if findings.unknown:
+        raise UnsupportedOperation(
+            f"Modelwright does not know {_enumerate(findings.unknown)} in {operation}. Leave it out, or see {OPERATIONS_PAGE}."
+        )
+
+
+def _code(service: str) -> str:
+    return _CODES.get(service, "ValidationException")
+
+
+def _enumerate(paths: list[str]) -> str:
+    shown = ", ".join(paths[:20])
+    return shown if len(paths) <= 20 else f"{shown} and {len(paths) - 20} more members"
+
+
+def _show(value: Any) -> str:
+    """As Java prints it: [a, b], {k=v}, null without quotes."""
+    return "null" if value is None else f"'{_java(value)}'"
+
+
+def _java(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            text = "{" + ", ".join(f"{key}={_java(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            text = "[" + ", ".join(map(_java, value)) + "]"
+        case bytes() | bytearray() | memoryview():
+            return f"{len(value)} bytes"
+        case _:
+            text = str(value)
+    return text if len(text) <= 1024 else text[:1024] + "..."
+
+
+# --- compiled checks ---------------------------------------------------------------------------------------------
+
+
+@cache
+def _compiled(service: str, operation: str) -> Check:
+    shape = spec.operation(service, operation).input_shape
+    if shape is None:
+        return _no_parameters
+    return _compiler(service).structure(shape)
+
+
+def _no_parameters(value: Any, path: str, findings: _Findings) -> None:
+    findings.unknown += [name for name in value if not name.startswith("_")]
+
+
+@cache
+def _compiler(service: str) -> _Compiler:
+    return _Compiler()
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, bool], Check] = {}
+
+    def shape(self, shape: Shape) -> Check:
+        """The check of a shape; a path of its own for the same shape where it streams."""
+        streams = bool(shape.serialization.get("streaming") or shape.serialization.get("eventstream"))
+        key = (shape.name, streams)
+        if key not in self._made:
+            self._made[key] = lambda value, path, findings: self._made[key](value, path, findings)  # while being made
+            self._made[key] = _anything if streams else self._make(shape)
+        return self._made[key]
+
+    def _make(self, shape: Shape) -> Check:
+        match shape.type_name:
+            case "structure":
+                return _anything if getattr(shape, "document", False) else self.structure(shape)
+            case "list":
+                return self._list(shape)
+            case "map":
+                return self._map(shape)
+            case _:
+                return _scalar(shape)
+
+    def structure(self, shape: StructureShape) -> Check:
+        checks = {name: (_camel(name), self.shape(member)) for name, member in shape.members.items()}
+        required = tuple(shape.required_members)
+        union = getattr(shape, "is_tagged_union", False)
+
+        def check(value: Any, path: str, findings: _Findings) -> None:
+            if not isinstance(value, Mapping):
+                findings.add(value, path, "Member must be a structure")
+                return
+            prefix = f"{path}." if path else ""
+            for name in required:
+                if value.get(name) is None:
+                    findings.add(None, prefix + _camel(name), "Member must not be null")
+            for name, item in value.items():
+                if item is None:
+                    continue
+                found = checks.get(name)
+                if found is not None:
+                    found[1](item, prefix + found[0], findings)
+                elif not name.startswith("_"):
+                    findings.unknown.append(prefix + name)
+            if union and len(value) != 1 and not findings.unknown:
+                findings.add(value, path, "Member must have exactly one of its members set")
+
+        return check
+
+    def _list(self, shape: ListShape) -> Check:
+        size = _length(shape)
+        inner = _scalar_constraints(shape.member)
+        nested = None if inner is not None else self.shape(shape.member)
+
+        def check(value: Any, path: str, findings: _Findings) -> None:
+            if not isinstance(value, list | tuple):
+                findings.add(value, path, "Member must be a list")
+                return
+            if size is not None:
+                for problem in size(len(value)):
+                    findings.add(value, path, problem)
+            for index, item in enumerate(value, 1):
+                if item is None:
+                    findings.add(None, f"{path}.{index}.member", "Member must not be null")
+                elif nested is not None:
+                    nested(item, f"{path}.{index}.member", findings)
+            if inner is not None and any(item is not None and inner(item) for item in value):
+                findings.add(value, path, f"Member must satisfy constraint: [{', '.join(_rules(shape.member))}]")
+
+        return check
+
+    def _map(self, shape: MapShape) -> Check:
+        size = _length(shape)
+        keys = _scalar_constraints(shape.key)
+        inner = _scalar_constraints(shape.value)
+        nested = None if inner is not None else self.shape(shape.value)
+
+        def check(value: Any, path: str, findings: _Findings) -> None:
+            if not isinstance(value, Mapping):
+                findings.add(value, path, "Member must be a map")
+                return
+            if size is not None:
+                for problem in size(len(value)):
+                    findings.add(value, path, problem)
+            if keys is not None and any(keys(key) for key in value):
+                findings.add(value, path, f"Map keys must satisfy constraint: [{', '.join(_rules(shape.key))}]")
+            for key, item in value.items():
+                if item is None:
+                    findings.add(None, f"{path}.{key}.member", "Member must not be null")
+                elif nested is not None:
+                    nested(item, f"{path}.{key}.member", findings)
+            if inner is not None and any(item is not None and inner(item) for item in value.values()):
+                findings.add(value, path, f"Map value must satisfy constraint: [{', '.join(_rules(shape.value))}]")
+
+        return check
+
+
+def _camel(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _anything(value: Any, path: str, findings: _Findings) -> None:
+    """Streams and documents: their content is nobody's model."""
+
+
+# --- scalars -----------------------------------------------------------------------------------------------------
+
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "string": (str, "a string"),
+    "character": (str, "a string"),
+    "boolean": (bool, "a boolean"),
+    "integer": (int, "an integer"),
+    "long": (int, "an integer"),
+    "float": ((int, float), "a number"),
+    "double": ((int, float), "a number"),
+    "timestamp": ((int, float), "a time"),
+    "blob": ((bytes, bytearray, memoryview), "binary data (base64 on the wire)"),
+}
+_BITS = {"integer": 31, "long": 63}
+
+Problems = Callable[[Any], list[str]]
+
+
+def _scalar(shape: Shape) -> Check:
+    problems = _problems(shape)
+    sensitive = bool(shape.metadata.get("sensitive"))
+
+    def check(value: Any, path: str, findings: _Findings) -> None:
+        found = problems(value)
+        for problem in found:
+            findings.add("***" if sensitive else value, path, problem)
+
+    return check
+
+
+def _scalar_constraints(shape: Shape) -> Problems | None:
+    """The check of a list's or map's scalar items; None where they have members of their own."""
+    return None if shape.type_name in ("structure", "list", "map") else _problems(shape)
+
+
+def _problems(shape: Shape) -> Problems:
+    expected, noun = _TYPES[shape.type_name]
+    type_problem = [f"Member must be {noun}"]
+    constraints = _constraints(shape)
+    wants_boolean = shape.type_name == "boolean"
+
+    def problems(value: Any) -> list[str]:
+        if not isinstance(value, expected) or (isinstance(value, bool) and not wants_boolean):
+            return type_problem
+        return [text for holds, text in constraints if not holds(value)]
+
+    return problems
+
+
+def _rules(shape: Shape) -> list[str]:
+    """Every constraint of a scalar: AWS names them all when one item of a list breaks one."""
+    return [text for _, text in _constraints(shape)] or [f"Member must be {_TYPES[shape.type_name][1]}"]
+
+
+def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
+    found: list[tuple[Callable[[Any], bool], str]] = []
+    metadata = shape.metadata
+    low, high = metadata.get("min"), metadata.get("max")
+    is_number = shape.type_name in ("integer", "long", "float", "double")
+    if shape.type_name in _BITS:
+        bits = _BITS[shape.type_name]
+        found.append(
+            (lambda value: -(1 << bits) <= value < 1 << bits, f"Member must be a whole number of {bits + 1} bits")
+        )
+    if metadata.get("enum"):
+        values = frozenset(metadata["enum"])
+        found.append((values.__contains__, f"Member must satisfy enum value set: [{', '.join(metadata['enum'])}]"))
+    if metadata.get("pattern"):
+        pattern = patterns.compiled(metadata["pattern"])
+        if pattern is not None:
+            found.append(
+                (
+                    lambda value: pattern.fullmatch(value) is not None,
+                    f"Member must satisfy regular expression pattern: {metadata['pattern']}",
+                )
+            )
+    if is_number:
+        if high is not None:
+            found.append((lambda value: value <= high, f"Member must have value less than or equal to {high}"))
+        if low is not None:
+            found.append((lambda value: value >= low, f"Member must have value greater than or equal to {low}"))
+    else:
+        found += _length_constraints(low, high)
+    return found
+
+
+def _length_constraints(low: Any, high: Any) -> list[tuple[Callable[[Any], bool], str]]:
+    found: list[tuple[Callable[[Any], bool], str]] = []
+    if high is not None:
+        found.append((lambda value: len(value) <= high, f"Member must have length less than or equal to {high}"))
+    if low is not None:
+        found.append((lambda value: len(value) >= low, f"Member must have length greater than or equal to {low}"))
+    return found
+
+
+def _length(shape: Shape) -> Callable[[int], list[str]] | None:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is None and high is None:
+        return None
+
+    def problems(size: int) -> list[str]:
+        found = []
+        if high is not None and size > high:
+            found.append(f"Member must have length less than or equal to {high}")
+        if low is not None and size < low:
+            found.append(f"Member must have length greater than or equal to {low}")
+        return found
+
+    return problems
