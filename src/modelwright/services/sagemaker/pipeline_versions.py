@@ -67,7 +67,7 @@ class PipelineVersions(SageMakerService):
         check_members("UpdatePipelineVersion", UPDATE_MEMBERS, parameters)
         number, now = parameters["PipelineVersionId"], self.now()
         with self.database.write() as transaction:
-            pipeline = find_pipeline(transaction, parameters["PipelineArn"])
+            pipeline = find_pipeline(transaction, parameters["PipelineArn"], lock=True)
             version = find_version(transaction, pipeline, number)
             changes = pick(parameters, "PipelineVersionDisplayName", "PipelineVersionDescription")
             _replace(transaction, pipeline, {**version, **changes}, now)
@@ -84,23 +84,16 @@ class PipelineVersions(SageMakerService):
         return {"PipelineArn": pipeline["PipelineArn"], "PipelineVersionId": number}
 
 
-def find_pipeline(transaction: Transaction, name_or_arn: str) -> Document:
-    """The pipeline of this name or ARN. Raises ResourceNotFound."""
+def find_pipeline(transaction: Transaction, name_or_arn: str, *, lock: bool = False) -> Document:
+    """The pipeline of this name or ARN; `lock` to change it. Raises ResourceNotFound."""
+    name = name_or_arn
     if name_or_arn.startswith("arn:"):
-        name = name_or_arn.partition(":pipeline/")[2]
-        pipeline = _find_by_lower_name(transaction, name, name_or_arn)
-    else:
-        pipeline = find_resource(transaction, PIPELINE, name_or_arn)
+        found = find_by_arn(transaction, name_or_arn)
+        name = found[1] if found is not None and found[0] == PIPELINE else name_or_arn.partition(":pipeline/")[2]
+    pipeline = find_resource(transaction, PIPELINE, name, lock=lock)
     if pipeline is None:
         raise ResourceNotFound(f"Pipeline '{name_or_arn}' does not exist.")
     return pipeline
-
-
-def _find_by_lower_name(transaction: Transaction, name: str, arn: str) -> Document | None:
-    found = find_by_arn(transaction, arn)
-    if found is not None and found[0] == PIPELINE:
-        return found[2]
-    return find_resource(transaction, PIPELINE, name)  # an ARN with the name as the user wrote it
 
 
 def add_version(transaction: Transaction, pipeline: Document, number: int, definition: str, now: float) -> None:

@@ -1,7 +1,7 @@
 """Pipelines: create, update, describe, list, delete. Their executions are pipeline_executions.py's.
 
-The document (kind `Pipeline`) is what DescribePipeline answers for the latest version. A definition is parsed before
-it is stored, so every stored one runs.
+The document (kind `Pipeline`) is what DescribePipeline answers, without the definition: definitions are large and lie
+in the versions. A definition is parsed before it is stored, so every stored one can be run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
 from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.pipeline_versions import (
-    PIPELINE as KIND,
-)
-from modelwright.services.sagemaker.pipeline_versions import (
+    PIPELINE,
     add_version,
     aliases_of,
     find_pipeline,
@@ -102,7 +100,6 @@ class Pipelines(SageMakerService):
             "PipelineName": name,
             "PipelineDisplayName": name,
             **pick(parameters, "PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"),
-            "PipelineDefinition": definition,
             "PipelineStatus": "Active",
             "CreationTime": now,
             "LastModifiedTime": now,
@@ -123,7 +120,7 @@ class Pipelines(SageMakerService):
                     "Pipeline names must be unique within an AWS account and region. "
                     f"Pipeline with name ({existing['PipelineName']}) already exists."
                 )
-            insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="Active")
+            insert_resource(transaction, PIPELINE, name, document, created=now, arn=arn, status="Active")
             add_version(transaction, document, 1, definition, now)
             put_tags(transaction, arn, parameters.get("Tags", []))
         return {"PipelineArn": arn}
@@ -136,24 +133,24 @@ class Pipelines(SageMakerService):
         definition = self._definition("UpdatePipeline", parameters)
         aliases = parameters.get("PipelineVersionAliases", [])
         with self.database.write() as transaction:
-            pipeline = find_pipeline(transaction, parameters["PipelineName"])
+            pipeline = find_pipeline(transaction, parameters["PipelineName"], lock=True)
             changed = {
                 **pipeline,
                 **pick(parameters, "PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"),
                 "LastModifiedTime": now,
                 "LastModifiedBy": user_context(context),
             }
-            if definition is not None and definition != pipeline["PipelineDefinition"]:
+            latest = find_version(transaction, pipeline)["_PipelineDefinition"]
+            if definition is not None and definition != latest:
                 number = pipeline["_Version"] + 1
-                changed |= {"PipelineDefinition": definition, "_Version": number}
-                changed["_Aliases"] = with_aliases(pipeline, number, aliases)
+                changed |= {"_Version": number, "_Aliases": with_aliases(pipeline, number, aliases)}
                 add_version(transaction, changed, number, definition, now)
             elif aliases:
                 raise ValidationException(
                     "PipelineVersionAliases can be given only when the definition changes. "
                     "Change the aliases of an existing version with UpdatePipelineVersion."
                 )
-            replace_resource(transaction, KIND, pipeline["PipelineName"], changed, modified=now)
+            replace_resource(transaction, PIPELINE, pipeline["PipelineName"], changed, modified=now)
         return {"PipelineArn": changed["PipelineArn"], "PipelineVersionId": changed["_Version"]}
 
     @operation("DescribePipeline", quick=True)
@@ -178,7 +175,7 @@ class Pipelines(SageMakerService):
         if parameters.get("ManagedBy") == "AWS":
             return {"PipelineSummaries": []}
         query = list_query(
-            KIND,
+            PIPELINE,
             parameters,
             name_prefix=parameters.get("PipelineNamePrefix"),
             created_after=parameters.get("CreatedAfter"),
@@ -192,7 +189,7 @@ class Pipelines(SageMakerService):
         """Delete a pipeline with its versions and executions. Raises ConflictException while one is running."""
         check_members("DeletePipeline", DELETE_MEMBERS, parameters)
         with self.database.write() as transaction:
-            pipeline = find_pipeline(transaction, parameters["PipelineName"])
+            pipeline = find_pipeline(transaction, parameters["PipelineName"], lock=True)
             name = pipeline["PipelineName"]
             executions = _children(transaction, "PipelineExecution", name)
             running = [e for e in executions if e["PipelineExecutionStatus"] in ("Executing", "Stopping")]
@@ -207,7 +204,7 @@ class Pipelines(SageMakerService):
                 self.history.forget(transaction, f"execution/{identity}")
             for version in _children(transaction, "PipelineVersion", name):
                 delete_resource(transaction, "PipelineVersion", f"{name}/{version['PipelineVersionId']}")
-            delete_resource(transaction, KIND, name)
+            delete_resource(transaction, PIPELINE, name)
         return {"PipelineArn": pipeline["PipelineArn"]}
 
     def _definition(self, operation_name: str, parameters: Mapping[str, Any]) -> str | None:
@@ -257,7 +254,7 @@ def _same_request(existing: Document, token: str, request: str) -> bool:
 def _taken(transaction: Transaction, name: str, arn: str) -> Document | None:
     """The pipeline that has this name, or one whose ARN is the same because ARNs are in lower case."""
     found = find_by_arn(transaction, arn)
-    return found[2] if found is not None else find_resource(transaction, KIND, name)
+    return found[2] if found is not None else find_resource(transaction, PIPELINE, name)
 
 
 def _children(transaction: Transaction, kind: str, pipeline: str) -> list[Document]:
