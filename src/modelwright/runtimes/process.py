@@ -1,0 +1,252 @@
+"""The default runtime: a container is a sandboxed process of this machine. No container engine, some milliseconds.
+
+A container's state is its folder, `<jobs>/<name>/`: `lock` (locked as long as the container's shim lives), `started`
+(the shim's process id; written before anything runs), `exit` (one line: code, OOM kills), `log`. Whoever gets the
+lock and finds neither `started` nor `exit` may run it, and hands the lock to the shim; so a name runs once, however
+often and wherever the server is killed, and `poll` needs nothing but the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from modelwright.config import Settings
+from modelwright.errors import ConfigurationError
+from modelwright.runtimes import contents, limits, plain, processes, sandbox
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Lost, Poll, Running
+
+SHIM = Path(__file__).with_name("shim.sh")
+
+KEPT = frozenset({"lock", "started", "exit"})
+"""What `remove` leaves: with these the name stays used up."""
+
+
+class ProcessRuntime:
+    """Runs containers as sandboxed processes; see `modelwright.runtimes.base.Runtime`."""
+
+    name = "process"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._jobs = settings.jobs.absolute()
+        self._processors = limits.Processors()
+        self._children: dict[str, tuple[subprocess.Popen[bytes], frozenset[int]]] = {}
+        self._guard = threading.Lock()
+
+    @property
+    def sandbox(self) -> sandbox.Sandbox:
+        """How containers are closed off here. Raises ConfigurationError when what is asked for doesn't work."""
+        return sandbox.choose(self._settings.sandbox)
+
+    def start(self, spec: ContainerSpec) -> Handle:
+        folder = self._folder(spec.name)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _claim(folder)
+        if lock is not None:
+            try:
+                self._run(spec, folder, lock)
+            finally:
+                os.close(lock)
+        return Handle(self.name, spec.name)
+
+    def poll(self, handle: Handle) -> Poll:
+        folder = self._folder(handle.name)
+        ended = _read_exit(folder)
+        if ended is None and _is_locked(folder):
+            return Running()
+        ended = ended or _read_exit(folder)  # it may have been written between the two looks
+        self._tidy(handle.name, folder)
+        if ended is not None:
+            return ended
+        if not (folder / "started").exists():
+            return Lost("It was never started, or ended before it began.")
+        processes.end_strays(folder)
+        return Lost("The process that looked after it was killed, or the machine went down.")
+
+    def watch(self, handle: Handle, ended: Callable[[], None]) -> None:
+        def wait() -> None:
+            with contextlib.suppress(FileNotFoundError), _opened(self._folder(handle.name) / "lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            self._reap(handle.name)
+            ended()
+
+        threading.Thread(target=wait, name=f"watch {handle.name}", daemon=True).start()
+
+    def stop(self, handle: Handle, *, grace: float) -> None:
+        folder = self._folder(handle.name)
+
+        def end() -> None:
+            deadline = time.monotonic() + grace
+            told = False
+            while not told and time.monotonic() < deadline and _is_locked(folder):
+                told = processes.terminate(folder)
+                if not told:
+                    time.sleep(0.002)  # it is only just coming up
+            gone = threading.Event()
+            self.watch(handle, gone.set)
+            if gone.wait(max(0.0, deadline - time.monotonic())):
+                return
+            while _is_locked(folder) and not (processes.kill(folder) and gone.wait(1)):
+                time.sleep(0.002)
+
+        threading.Thread(target=end, name=f"stop {handle.name}", daemon=True).start()
+
+    def logs(self, handle: Handle, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
+        try:
+            with _opened(self._folder(handle.name) / "log") as log:
+                data = os.pread(log, limit, offset)
+        except FileNotFoundError:
+            data = b""
+        return data, offset + len(data)
+
+    def remove(self, handle: Handle) -> None:
+        folder = self._folder(handle.name)
+        if not folder.exists() or _is_locked(folder):
+            return
+        self._tidy(handle.name, folder)
+        for item in os.scandir(folder):
+            if item.name in KEPT:
+                continue
+            if item.is_dir(follow_symlinks=False):
+                _remove_tree(Path(item.path))
+            else:
+                os.unlink(item.path)
+
+    def _folder(self, name: str) -> Path:
+        if not name or name in (".", "..") or "/" in name or "\0" in name or len(os.fsencode(name)) > 255:
+            raise ConfigurationError(f"'{name}' can't name a container: it must be a legal file name.")
+        return self._jobs / name
+
+    def _run(self, spec: ContainerSpec, folder: Path, lock: int) -> None:
+        _clear(folder)
+        box = self.sandbox
+        try:
+            if box.kind == "none":
+                notes, wrapper, command = plain.prepare(spec, folder, self._settings)
+            else:
+                notes, wrapper, command = contents.prepare(spec, folder, self._settings, box)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{spec.name} can't be started: {error.filename} does not exist.") from error
+        groups = self._limit(spec, folder)
+        taken = self._processors.take(spec.limits.cpus)
+        with open(folder / "log", "ab") as log, self._processors.confined(taken):
+            log.write("".join(f"{note}\n" for note in notes).encode())
+            log.flush()
+            child = subprocess.Popen(
+                [*wrapper, "/bin/sh", str(SHIM), str(folder), *map(str, groups), "--", *command],
+                stdin=lock,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), processes.MARK: str(folder)},
+                start_new_session=True,
+            )
+        with self._guard:
+            self._children[spec.name] = (child, taken)
+
+    def _limit(self, spec: ContainerSpec, folder: Path) -> list[Path]:
+        controllers = limits.controllers()
+        if "memory" not in controllers.folders and spec.limits.memory is not None:
+            (folder / "data-limit").write_text(f"{spec.limits.memory // 1024}\n")
+        return controllers.create(limits.group_name(folder), spec.limits)
+
+    def _reap(self, name: str) -> None:
+        with self._guard:
+            child, taken = self._children.pop(name, (None, frozenset()))
+        if child is not None:
+            child.wait()
+            self._processors.give_back(taken)
+
+    def _tidy(self, name: str, folder: Path) -> None:
+        """What an ended container has left outside its folder."""
+        self._reap(name)
+        name = limits.group_name(folder)
+        limits.remove([parent / name for parent in dict.fromkeys(limits.controllers().folders.values())])
+
+
+def _claim(folder: Path) -> int | None:
+    """The lock, when nobody has run this container yet; None when somebody has or does."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            # A shim holds it, which then very soon says so; or a `poll` that is looking, which very soon lets go.
+            if (folder / "started").exists():
+                break
+            time.sleep(0.0005)
+    if (folder / "started").exists() or (folder / "exit").exists():
+        os.close(lock)
+        return None
+    return lock
+
+
+def _read_exit(folder: Path) -> Exit | None:
+    try:
+        with open(folder / "exit") as file:
+            line, ended = file.read(), os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return None
+    if not line.endswith("\n"):
+        return None
+    code, kills = line.split()
+    return Exit(int(code), ended, out_of_memory=int(kills) > 0 and int(code) != 0)
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with _opened(folder / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _clear(folder: Path) -> None:
+    """What an attempt left that was killed before anything ran."""
+    for item in os.scandir(folder):
+        if item.name == "lock":
+            continue
+        if item.is_dir(follow_symlinks=False):
+            _remove_tree(Path(item.path))
+        else:
+            os.unlink(item.path)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Whatever the container did to the permissions in it."""
+
+    def force(_function: object, path: str, _error: object) -> None:
+        parent = os.path.dirname(path)
+        os.chmod(parent, stat.S_IRWXU)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, stat.S_IRWXU)
+            shutil.rmtree(path, onerror=force)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, onerror=force)
