@@ -22,9 +22,11 @@ Events, in the stream `execution/ID` (a member in [] may be absent):
     decide   ExecutionEnded     status, [failure_reason]
     engine   StepStarted        step, [metadata] (`{"TrainingJob": {"Arn": ...}}`: PipelineExecutionStepMetadata)
     engine   StepEnded          step, status (Succeeded, Failed, Stopped), [failure_reason], [metadata], [outcome]
-                                (`outcome`: of a condition, a boolean)
+                                [exception] (`outcome`: of a condition, a boolean; `exception`: of a failure, what
+                                RetryPolicies call it, such as SageMaker.JOB_INTERNAL_ERROR: where a policy of the
+                                step says so, the step is not over but Starting again, with the next attempt)
 
-Effects: `start` a step that is Starting (call its Create operation, adopt what exists; a condition is evaluated and a
+Effects, each for the step `key`: `start` a step that is Starting (call its Create operation, adopt what exists; a condition is evaluated and a
 Fail step failed on the spot, so they go from Starting to StepEnded), `watch` one that is Executing, `stop` one that is
 Stopping (its job may not have been created when the stop came: then StepEnded Stopped at once). A job that ends in its
 own way while it is being stopped ends its step with that status.
@@ -40,6 +42,7 @@ Semantics, from AWS's pages "Pipelines steps", "StopPipelineExecution", SDK v2's
 - At the end: Failed when a step failed; CompletedWithFailures instead when every failed or stopped step had a dependent
   that ran because of it (a trigger other than Completed); Stopped when it was stopped, or a step was from outside;
   else Succeeded.
+- RetryPolicies start a step again while it is running; no other step sees the failure.
 - Retry runs the failed and stopped steps again, and what was put out by them; what succeeded stays.
 """
 
@@ -50,6 +53,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from modelwright.lifecycles.job import Effect, Fact
 from modelwright.pipelines.definition import Definition, parse
 from modelwright.pipelines.expressions import Scalar
 from modelwright.pipelines.steps import Dependency, Step
@@ -61,21 +65,10 @@ RUNNING = frozenset({"Starting", "Executing", "Stopping"})
 STEPS_FAILED = "Step failure: One or multiple steps failed."
 """AWS's FailureReason of an execution whose steps failed."""
 
+DEFAULT_ATTEMPTS = 5
+"""How often a retry policy tries again that says neither how often nor how long (AWS: "Retry policy")."""
+
 _OUTCOMES = {"Succeeded": "Completed", "Failed": "Failed", "Stopped": "Stopped"}
-
-
-Fact = tuple[str, Mapping[str, Any]]
-"""An event's kind and data; whoever appends it gives it its time."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Something owed to the world for the step `key`; safe to repeat."""
-
-    kind: Literal["start", "watch", "stop"]
-    key: str
-    attempt: int
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +84,10 @@ class StepRun:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     outcome: bool | None = None
     reused_from: str | None = None
+    retries: int = 0
+    """How often its retry policies have made it start again since it began."""
+    not_before: float | None = None
+    """When it is to start again."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +207,17 @@ def _step_ended(state: Execution, data: Mapping[str, Any], time: float) -> Execu
     run = state.runs[data["step"]]
     if run.status not in RUNNING:
         raise ValueError(f"step {run.name} has ended before")
+    delay = _retry_delay(state, run, data, time)
+    if delay is not None:
+        again = StepRun(
+            name=run.name,
+            status="Starting",
+            attempt=run.attempt + 1,
+            started=run.started,
+            retries=run.retries + 1,
+            not_before=time + delay,
+        )
+        return _with(replace(state, attempts={**state.attempts, run.name: again.attempt}), again)
     ended = replace(
         run,
         status=data["status"],
@@ -219,6 +227,20 @@ def _step_ended(state: Execution, data: Mapping[str, Any], time: float) -> Execu
         outcome=data.get("outcome"),
     )
     return _with(state, ended)
+
+
+def _retry_delay(state: Execution, run: StepRun, data: Mapping[str, Any], time: float) -> float | None:
+    """Seconds until the next attempt when a retry policy of the step asks for one; None: the end is the end."""
+    if state.stopping or run.status == "Stopping" or data["status"] != "Failed":
+        return None
+    for policy in state.step(run.name).retry:
+        if data.get("exception") in policy.exceptions:
+            if policy.expire_after is not None:
+                allowed = time - run.started < policy.expire_after
+            else:
+                allowed = run.retries < (policy.max_attempts or DEFAULT_ATTEMPTS)
+            return policy.interval * policy.backoff**run.retries if allowed else None
+    return None
 
 
 def _execution_ended(state: Execution, data: Mapping[str, Any], time: float) -> Execution:

@@ -35,7 +35,7 @@ def check_condition(condition: Json, path: str, problems: Problems) -> None:
         problems.add(path, "Expecting start of Json Object.")
         return
     kind = condition.get("Type")
-    if kind not in _MEMBERS:
+    if not isinstance(kind, str) or kind not in _MEMBERS:
         problems.add(f"{path}.Type", f"{shown(kind)} is no condition; known: {', '.join(_MEMBERS)}.")
         return
     for member in condition:

@@ -8,11 +8,13 @@ What a step's arguments may hold is its operation's business and is checked when
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from modelwright.errors import ValidationException
 from modelwright.pipelines.expressions import EXECUTION_VARIABLES, Json, Reference, check, located_references
 from modelwright.pipelines.graph import dependencies, find_cycle, order
 from modelwright.pipelines.parameters import Parameter, parse_parameters
@@ -49,7 +51,7 @@ def parse(text: str) -> Definition:
     """
     problems = Problems()
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         problems.add("", f"It is not JSON: {error}.")
         document = {}
@@ -58,13 +60,23 @@ def parse(text: str) -> Definition:
             problems.add("", "Expecting start of Json Object.")
             document = {}
     problems.raise_if_any()
-    definition = _parse_document(document, problems)
+    try:
+        definition = _parse_document(document, problems)
+    except RecursionError:
+        raise ValidationException("Unable to parse pipeline definition. It is nested too deeply.") from None
     problems.raise_if_any()
     return replace(definition, order=tuple(order(definition.graph)))
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _parse_document(document: Mapping[str, Any], problems: Problems) -> Definition:

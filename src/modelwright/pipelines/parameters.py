@@ -19,6 +19,8 @@ from modelwright.pipelines.problems import Problems, shown
 MAX_PARAMETERS = 200
 _NAME = re.compile(r"[A-Za-z0-9_\-]{1,256}")
 _PYTHON: dict[str, tuple[type, ...]] = {"String": (str,), "Integer": (int,), "Float": (float, int), "Boolean": (bool,)}
+_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MEMBERS = {"Name", "Type", "DefaultValue", "EnumValues"}
 
 
@@ -40,19 +42,15 @@ class Parameter:
 
 
 def _convert(kind: str, text: str) -> Scalar:
-    try:
-        if kind == "Integer":
-            return int(text)
-        if kind == "Float":
-            number = float(text)
-            if not math.isfinite(number):
-                raise ValueError
-            return number
-        if kind == "Boolean":
-            return {"true": True, "false": False}[text.lower()]
-    except (ValueError, KeyError):
-        raise ValueError(f"'{text}' is not {_article(kind)}") from None
-    return text
+    if kind == "String":
+        return text
+    if kind == "Integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "Float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    if kind == "Boolean" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    raise ValueError(f"'{text}' is not {_article(kind)}")
 
 
 def _article(kind: str) -> str:
