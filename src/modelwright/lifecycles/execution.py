@@ -26,10 +26,11 @@ Events, in the stream `execution/ID` (a member in [] may be absent):
                                 RetryPolicies call it, such as SageMaker.JOB_INTERNAL_ERROR: where a policy of the
                                 step says so, the step is not over but Starting again, with the next attempt)
 
-Effects, each for the step `key`: `start` a step that is Starting (call its Create operation, adopt what exists; a condition is evaluated and a
-Fail step failed on the spot, so they go from Starting to StepEnded), `watch` one that is Executing, `stop` one that is
-Stopping (its job may not have been created when the stop came: then StepEnded Stopped at once). A job that ends in its
-own way while it is being stopped ends its step with that status.
+Effects, each for the step `key`: `start` a step that is Starting (call its Create operation, adopt what exists; a
+condition is evaluated and a Fail step failed on the spot: from Starting to StepEnded), `watch` one that is Executing,
+`stop` one that is Stopping (its job may not have been created when the stop came: then StepEnded Stopped at once). A
+job that ends in its own way while it is being stopped ends its step with that status. `runs[key]` has the attempt and,
+once StepStarted has told it, the metadata.
 
 Semantics, from AWS's pages "Pipelines steps", "StopPipelineExecution", SDK v2's integration tests and SDK v3's
 `StepDependency`; where AWS says nothing, the choice is marked (ours):
@@ -349,12 +350,11 @@ def _handled(state: Execution, name: str) -> bool:
 
 def outstanding(state: Execution) -> list[Effect]:
     """What is owed to the world now."""
-    kinds: dict[str, Literal["start", "watch", "stop"]] = {
-        "Starting": "start",
-        "Executing": "watch",
-        "Stopping": "stop",
-    }
-    return [Effect(kinds[run.status], run.name, run.attempt, run.metadata) for run in _running(state)]
+    kinds = {"Starting": "start", "Executing": "watch", "Stopping": "stop"}
+    return [
+        Effect(kinds[run.status], run.name, run.not_before if run.status == "Starting" else None)
+        for run in _running(state)
+    ]
 
 
 def properties(state: Execution, name: str) -> dict[str, Any] | None:
