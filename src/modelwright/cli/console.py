@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ import boto3
 import click
 from botocore.config import Config
 from rich.console import Console as RichConsole
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modelwright.app import running_server
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
+from modelwright.server.authority import Authority
+from modelwright.server.environment import client_environment
+from modelwright.server.keys import Keys
+from modelwright.server.serve import running
 
 COLOURS = {
     "Succeeded": "green",
@@ -60,7 +65,7 @@ class Console:
     @functools.cached_property
     def url(self) -> str:
         """The running server's. Raises ConfigurationError when none runs on this home."""
-        server = running_server(self.settings)
+        server = running(self.settings)
         if server is None:
             raise ConfigurationError(
                 f"No server runs on {self.settings.home}. Start one: modelwright up --detach"
@@ -68,19 +73,27 @@ class Console:
             )
         return server.url
 
+    @functools.cached_property
+    def keys(self) -> Keys:
+        return Keys.open(self.settings.credentials, self.settings.account)
+
     def client(self, service: str) -> Any:
         """A boto3 client of the running server, with the administrator's key."""
-        key = json.loads(self.settings.credentials.read_text())["admin"]
         return boto3.client(
             service,  # type: ignore[call-overload]  # the stubs want a literal
             endpoint_url=self.url,
             region_name=self.settings.region,
-            aws_access_key_id=key["AccessKeyId"],
-            aws_secret_access_key=key["SecretAccessKey"],
+            aws_access_key_id=self.keys.admin.id,
+            aws_secret_access_key=self.keys.admin.secret,
             config=Config(retries={"total_max_attempts": 2}, proxies={}),
         )
 
-    def show(self, document: Any, table: Callable[[], Table | str] | None = None) -> None:
+    def environment(self) -> dict[str, str]:
+        """What makes a client of the running server out of this process's environment."""
+        authority = Authority.open(self.settings.authority)
+        return client_environment(self.settings, self.url, self.keys.admin, authority, os.environ)
+
+    def show(self, document: Any, table: Callable[[], RenderableType] | None = None) -> None:
         """Print a document: as JSON when asked for (or when there is no better form), else as `table` draws it."""
         if self.as_json or table is None:
             document = without_metadata(document)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from modelwright.cli.console import Console, pass_console
 from modelwright.errors import ConfigurationError
 from modelwright.runtimes import host
 from modelwright.server import environment
+from modelwright.server.serve import Running, running
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -34,13 +36,13 @@ def up(console: Console, detach: bool) -> None:
         app.serve(console.settings)
         return
     server = start_detached(console)
-    console.show(server.document(), lambda: f"Modelwright answers at {server.url} (home: {console.settings.home})")
+    console.show(asdict(server), lambda: f"Modelwright answers at {server.url} (home: {console.settings.home})")
 
 
-def start_detached(console: Console) -> app.Server:
+def start_detached(console: Console) -> Running:
     """Start a server that outlives this command. Raises ConfigurationError with what it said when it didn't start."""
     settings = console.settings
-    present = app.running_server(settings)
+    present = running(settings)
     if present is not None:
         return present
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,7 @@ def start_detached(console: Console) -> app.Server:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     pause = threading.Event()
     for _ in range(START_SECONDS * 20):
-        server = app.running_server(settings)
+        server = running(settings)
         if server is not None:
             return server
         if process.poll() is not None:
@@ -65,14 +67,14 @@ def start_detached(console: Console) -> app.Server:
 @pass_console
 def down(console: Console) -> None:
     """Stop the server. Running jobs go on, and are taken up again at the next start."""
-    server = app.running_server(console.settings)
+    server = running(console.settings)
     if server is None:
         console.show({"Running": False}, lambda: f"No server runs on {console.settings.home}.")
         return
     os.kill(server.pid, signal.SIGTERM)
     pause = threading.Event()
     for _ in range(STOP_SECONDS * 20):
-        if app.running_server(console.settings) is None:
+        if running(console.settings) is None:
             console.show({"Running": False}, lambda: "Stopped.")
             return
         pause.wait(0.05)
@@ -83,11 +85,11 @@ def down(console: Console) -> None:
 @pass_console
 def status(console: Console) -> None:
     """Whether a server runs on this home, and where. Exit status 3 when none does."""
-    server = app.running_server(console.settings)
+    server = running(console.settings)
     if server is None:
         console.show({"Running": False}, lambda: f"No server runs on {console.settings.home}.")
         sys.exit(3)
-    console.fields({"Running": True, **server.document(), "Home": str(console.settings.home)})
+    console.fields({"Running": True, **asdict(server), "Home": str(console.settings.home)})
 
 
 @click.command("env", cls=BaseCommand)
@@ -100,7 +102,7 @@ def status(console: Console) -> None:
 @pass_console
 def env(console: Console, shell: str | None, unset: bool) -> None:
     """Print the environment that makes AWS clients use this server: eval "$(modelwright env)"."""
-    variables = app.client_environment(console.settings, console.url)
+    variables = console.environment()
     shell = "json" if console.as_json else shell or environment.shell_of(os.environ)
     click.echo(environment.render(variables, shell, unset=unset), nl=False)
 
@@ -118,7 +120,7 @@ def env(console: Console, shell: str | None, unset: bool) -> None:
 @pass_console
 def run(console: Console, output: str | None, python: str, command: tuple[str, ...]) -> None:
     """Run a script, a notebook or any command against this server."""
-    variables = {**os.environ, **app.client_environment(console.settings, console.url)}
+    variables = environment.applied(os.environ, console.environment())
     argv = list(command)
     if argv[0].endswith((".py", ".ipynb")) and not Path(argv[0]).is_file():
         raise ConfigurationError(f"There is no file {argv[0]}.")
@@ -138,7 +140,7 @@ def run(console: Console, output: str | None, python: str, command: tuple[str, .
 @pass_console
 def kernel(console: Console, python: str) -> None:
     """Add a Jupyter kernel whose notebooks use this server."""
-    variables = app.client_environment(console.settings, console.url)
+    variables = console.environment()
     folder = environment.write_kernelspec(variables, python)
     console.show({"Kernel": str(folder)}, lambda: f"Jupyter now has the kernel 'Modelwright' ({folder})")
 

@@ -1,0 +1,131 @@
+"""The composition root: settings become a running platform. Wiring only; nothing is decided here."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from modelwright import __version__
+from modelwright.config import Settings
+from modelwright.engine.capacity import known_instance_type
+from modelwright.images.library import LocalImages
+from modelwright.objects.directory import DirectoryStore
+from modelwright.protocol.validation import validate
+from modelwright.runtimes.process import ProcessRuntime
+from modelwright.server import serve as server
+from modelwright.server.authority import Authority
+from modelwright.server.connect import Proxy
+from modelwright.server.environment import client_environment, original
+from modelwright.server.gateway import Gateway
+from modelwright.server.keys import Keys
+from modelwright.server.upstream import Upstream
+from modelwright.services.dispatch import Dispatcher
+from modelwright.services.logs.groups import LogGroups
+from modelwright.services.logs.streams import LogStreams
+from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
+from modelwright.services.sagemaker.model_packages import ModelPackages
+from modelwright.services.sagemaker.models import Models
+from modelwright.services.sagemaker.pipeline_executions import PipelineExecutions
+from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
+from modelwright.services.sagemaker.pipelines import Pipelines
+from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
+from modelwright.services.sagemaker.search import Search
+from modelwright.services.sagemaker.tags import Tags
+from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sts import Sts
+from modelwright.store.database import Database
+from modelwright.store.history import History
+
+
+class _Common(TypedDict):
+    """What every service over the metadata takes."""
+
+    database: Database
+    history: History
+    now: Callable[[], float]
+
+
+class Platform:
+    """One home folder's stores, services and engine, served at `running.url`."""
+
+    def __init__(self, settings: Settings, running: server.Running, environ: Mapping[str, str]) -> None:
+        self.settings = settings
+        self.keys = Keys.open(settings.credentials, settings.account)
+        self.authority = Authority.open(settings.authority)
+        self.database = Database(settings.database_url)
+        self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+        self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
+        self.images = LocalImages(settings)
+        self.runtime = ProcessRuntime(settings)
+        self.dispatcher = Dispatcher(self._services(), validate)
+        before = original(environ)
+        self.proxy = Proxy(self.authority, Upstream.of(before), server.is_loopback(running.host))
+        self.job_environment = client_environment(settings, running.url, self.keys.job, self.authority, before)
+        self.application: server.Application = Gateway(
+            self.dispatcher,
+            self.keys,
+            account=settings.account,
+            region=settings.region,
+            health={
+                "version": __version__,
+                "home": str(settings.home),
+                "region": settings.region,
+                "account": settings.account,
+            },
+        )
+
+    def start(self) -> None:
+        """Take up what an earlier process left."""
+
+    def stop(self) -> None:
+        """Running jobs go on."""
+        self.database.close()
+
+    def _services(self) -> Iterator[tuple[str, object]]:
+        common = _Common(database=self.database, history=self.history, now=time.time)
+        yield "sts", Sts()
+        yield "logs", LogGroups(**common)
+        yield "logs", LogStreams(**common)
+        yield (
+            "sagemaker",
+            TrainingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+        )
+        yield (
+            "sagemaker",
+            ProcessingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+        )
+        yield "sagemaker", Models(**common, check_image=self._check_image)
+        yield "sagemaker", ModelPackageGroups(**common)
+        yield "sagemaker", ModelPackages(**common)
+        yield "sagemaker", Pipelines(**common, objects=self.objects)
+        yield "sagemaker", PipelineVersions(**common)
+        yield "sagemaker", PipelineExecutions(**common)
+        yield "sagemaker", Search(**common)
+        yield "sagemaker", Tags(**common)
+
+    def _check_image(self, uri: str) -> None:
+        self.images.ready(uri)
+
+
+def serve(settings: Settings) -> None:
+    """Run a server on a home until it is told to end."""
+    server.serve(settings, lambda running: Platform(settings, running, os.environ))
+
+
+@contextmanager
+def sample() -> Iterator[Platform]:
+    """A platform on a home that is thrown away, not served: what the generated pages are made from."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings.load({"home": Path(folder)}, {})
+        platform = Platform(settings, server.Running(0, settings.host, 0, "http://127.0.0.1:0"), {})
+        try:
+            yield platform
+        finally:
+            platform.stop()
