@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from modelwright.errors import ValidationException
 from modelwright.pipelines.expressions import EXECUTION_VARIABLES, Json, Reference, check, located_references
 from modelwright.pipelines.graph import dependencies, find_cycle, order
 from modelwright.pipelines.parameters import Parameter, parse_parameters
@@ -24,6 +23,9 @@ from modelwright.pipelines.steps import Dependency, Step, parse_steps
 VERSION = "2020-12-01"
 MAX_STEPS = 50
 """AWS's quota "Maximum number of steps allowed in a pipeline", steps of branches included."""
+
+MAX_DEPTH = 100
+"""Far beyond any real definition; what reads arguments later may then recurse."""
 
 _MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
 
@@ -60,10 +62,10 @@ def parse(text: str) -> Definition:
             problems.add("", "Expecting start of Json Object.")
             document = {}
     problems.raise_if_any()
-    try:
-        definition = _parse_document(document, problems)
-    except RecursionError:
-        raise ValidationException("Unable to parse pipeline definition. It is nested too deeply.") from None
+    if _depth(document) > MAX_DEPTH:
+        problems.add("", f"It is nested too deeply: more than {MAX_DEPTH} objects and arrays inside each other.")
+        problems.raise_if_any()
+    definition = _parse_document(document, problems)
     problems.raise_if_any()
     return replace(definition, order=tuple(order(definition.graph)))
 
@@ -77,6 +79,17 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large a number")
     return number
+
+
+def _depth(document: Json) -> int:
+    depth, level = 0, [document]
+    while level:
+        depth += 1
+        inner = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        )
+        level = [value for values in inner for value in values]
+    return depth
 
 
 def _parse_document(document: Mapping[str, Any], problems: Problems) -> Definition:
