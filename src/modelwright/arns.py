@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from modelwright.errors import ValidationException
 
 PARTITION = "aws"
+EXECUTION_ROLE = "ModelwrightExecutionRole"
+"""The role that everything runs as."""
+EXECUTION_ROLE_ID = "AROAMODELWRIGHTEXEC01"
+"""Its unique id, as IAM and STS tell it."""
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _LOWER_ALPHANUMERIC = string.ascii_lowercase + string.digits
 

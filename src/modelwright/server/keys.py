@@ -17,11 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelwright.arns import Arn
+from modelwright.arns import EXECUTION_ROLE, EXECUTION_ROLE_ID, Arn
 from modelwright.errors import ConfigurationError
 from modelwright.services.dispatch import Principal
-
-EXECUTION_ROLE = "ModelwrightExecutionRole"
 
 SESSIONS = {"admin": "admin", "job": "SageMaker"}
 """Whose key -> the name of its role session: jobs are called `SageMaker` on AWS too."""
@@ -29,7 +27,6 @@ SESSIONS = {"admin": "admin", "job": "SageMaker"}
 _ID_PREFIX = "AKIAMW"
 _ID_LETTERS = string.ascii_uppercase + "234567"
 _SECRET_LETTERS = string.ascii_letters + string.digits
-_ROLE_ID = "AROAMODELWRIGHTEXEC01"
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Keys:
 def _principal(account: str, holder: str, key_id: str) -> Principal:
     session = SESSIONS[holder]
     arn = str(Arn("sts", "", account, f"assumed-role/{EXECUTION_ROLE}/{session}"))
-    return Principal(arn=arn, user_id=f"{_ROLE_ID}:{session}", access_key=key_id)
+    return Principal(arn=arn, user_id=f"{EXECUTION_ROLE_ID}:{session}", access_key=key_id)
 
 
 def _generate() -> tuple[str, str]:

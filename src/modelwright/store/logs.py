@@ -7,7 +7,7 @@ reader who has come to the end finds exactly what was added since. Times are mil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Integer, Row, and_, delete, func, insert, or_, select, type_coerce, update
@@ -110,16 +110,10 @@ def add_events(
     )
 
 
-def create_group(
-    transaction: Transaction,
-    group: str,
-    now_ms: int,
-    *,
-    arn: str | None = None,
-) -> None:
+def create_group(transaction: Transaction, group: str, now_ms: int) -> None:
     """Raises ResourceInUse when there is one of that name."""
     document = {"logGroupName": group, "creationTime": now_ms}
-    insert_resource(transaction, GROUP_KIND, group, document, created=now_ms / 1000, arn=arn)
+    insert_resource(transaction, GROUP_KIND, group, document, created=now_ms / 1000)
 
 
 def delete_group(transaction: Transaction, group: str) -> bool:
@@ -147,6 +141,12 @@ def delete_stream(transaction: Transaction, stream: LogStream) -> None:
 def find_stream(transaction: Transaction, group: str, name: str) -> LogStream | None:
     row = transaction.first(select(log_stream_table).where(_streams.log_group == group, _streams.name == name))
     return None if row is None else _stream(row)
+
+
+def stream_names(transaction: Transaction, ids: Collection[int]) -> dict[int, str]:
+    """Names by the ids that lines carry."""
+    rows = transaction.execute(select(_streams.id, _streams.name).where(_streams.id.in_(list(ids))))
+    return {row.id: row.name for row in rows}
 
 
 def stored_bytes(transaction: Transaction, groups: Sequence[str]) -> dict[str, int]:

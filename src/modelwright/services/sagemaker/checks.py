@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from modelwright.errors import ValidationException
-from modelwright.services.sagemaker.members import refused
+from modelwright.services.members import refused
 
 ONE_MACHINE = "Everything runs on one machine here: AWS's {} has no meaning for it."
 NO_ENCRYPTION = "Nothing here is encrypted with KMS keys; the disk's encryption is the host's."

@@ -8,8 +8,8 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ConflictException, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, refused
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group
 from modelwright.store.resources import (
     Query,

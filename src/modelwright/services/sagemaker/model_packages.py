@@ -15,9 +15,9 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
 from modelwright.services.sagemaker.checks import NO_ENCRYPTION, check_s3_uri, check_unique
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.models import MODEL_DATA
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group, find_package, package_name
 from modelwright.store.database import Transaction

@@ -8,9 +8,9 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken
 from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import History

@@ -22,6 +22,7 @@ from modelwright.lifecycles import execution as lifecycle
 from modelwright.pipelines.expressions import text
 from modelwright.pipelines.selection import needs_source, select
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import check_members
 from modelwright.services.sagemaker.base import (
     LEASE_SECONDS,
     SageMakerService,
@@ -30,7 +31,6 @@ from modelwright.services.sagemaker.base import (
     pick,
     user_context,
 )
-from modelwright.services.sagemaker.members import check_members
 from modelwright.services.sagemaker.pipeline_start import START_MEMBERS, Start
 from modelwright.services.sagemaker.pipeline_versions import (
     PIPELINE,

@@ -12,8 +12,8 @@ from modelwright.pipelines.definition import Definition, parse
 from modelwright.pipelines.expressions import Json, Scalar, resolve, text
 from modelwright.pipelines.parameters import bind
 from modelwright.services.dispatch import Context, Document
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.services.sagemaker.base import pick, user_context
-from modelwright.services.sagemaker.members import HONOURED, Table, refused
 from modelwright.services.sagemaker.pipelines import fingerprint
 
 START_MEMBERS: Table = {

@@ -12,8 +12,8 @@ from typing import Any
 
 from modelwright.errors import ResourceNotFound, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members
 from modelwright.store.database import Transaction
 from modelwright.store.resources import (
     find_by_arn,

@@ -16,8 +16,8 @@ from modelwright.errors import AwsError, ConflictException, UnsupportedOperation
 from modelwright.objects.base import ObjectStore
 from modelwright.pipelines.definition import parse
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.pipeline_versions import (
     PIPELINE,
     add_version,

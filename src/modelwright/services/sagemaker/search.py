@@ -17,8 +17,8 @@ from typing import Any
 
 from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, refused
 from modelwright.services.sagemaker.base import SageMakerService
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, refused
 from modelwright.store.database import Transaction
 from modelwright.store.resources import Query, get_tags, list_resources
 
@@ -65,25 +65,31 @@ class Search(SageMakerService):
         with self.database.read() as transaction:
             found = [
                 document
-                for document in _candidates(transaction, kind, expression, parameters)
+                for document in _candidates(transaction, kind, expression)
                 if _satisfies(document, expression)
             ]
-        return _page(kind, found, parameters)
+            documents, token = _page(kind, found, parameters)
+            results = [{kind: _public(_tagged(transaction, kind, document))} for document in documents]
+        return {"Results": results} if token is None else {"Results": results, "NextToken": token}
 
 
-def _candidates(transaction: Transaction, kind: str, expression: Document, parameters: Document) -> Iterator[Document]:
-    """All documents of the kind with their tags, fewer where the expression's names narrow them down."""
-    query = Query(kind, limit=_BATCH, name_contains=_name(kind, expression))
+def _candidates(transaction: Transaction, kind: str, expression: Document) -> Iterator[Document]:
+    """The documents of the kind, fewer where the expression's names narrow them down."""
+    with_tags = any(each["Name"].startswith("Tags") for each in _filters_of(expression))
+    name = _name(kind, expression)
+    token = None
     while True:
-        page = list_resources(transaction, query)
+        page = list_resources(transaction, Query(kind, limit=_BATCH, name_contains=name, token=token))
         for document in page.documents:
-            tags = get_tags(transaction, document[ARNS[kind]])
-            if tags:
-                document["Tags"] = tags
-            yield document
-        if page.next_token is None:
+            yield _tagged(transaction, kind, document) if with_tags else document
+        token = page.next_token
+        if token is None:
             return
-        query = Query(kind, limit=_BATCH, name_contains=query.name_contains, token=page.next_token)
+
+
+def _tagged(transaction: Transaction, kind: str, document: Document) -> Document:
+    tags = get_tags(transaction, document[ARNS[kind]])
+    return {**document, "Tags": tags} if tags else document
 
 
 def _name(kind: str, expression: Document) -> str | None:
@@ -95,7 +101,8 @@ def _name(kind: str, expression: Document) -> str | None:
     return None
 
 
-def _page(kind: str, found: list[Document], parameters: Document) -> Document:
+def _page(kind: str, found: list[Document], parameters: Document) -> tuple[list[Document], str | None]:
+    """One page in order, and the token of the next."""
     property_name = parameters.get("SortBy", "LastModifiedTime")
     descending = parameters.get("SortOrder", "Descending") == "Descending"
     arn = ARNS[kind]
@@ -106,11 +113,10 @@ def _page(kind: str, found: list[Document], parameters: Document) -> Document:
     if token is not None:
         keyed = [each for each in keyed if (each[0] < token if descending else each[0] > token)]
     limit = parameters.get("MaxResults", DEFAULT_PAGE)
-    results = [{kind: _public(found[i])} for _, i in keyed[:limit]]
-    result: Document = {"Results": results}
-    if len(keyed) > limit:
-        result["NextToken"] = base64.urlsafe_b64encode(json.dumps(keyed[limit - 1][0]).encode()).decode()
-    return result
+    documents = [found[i] for _, i in keyed[:limit]]
+    if len(keyed) <= limit:
+        return documents, None
+    return documents, base64.urlsafe_b64encode(json.dumps(keyed[limit - 1][0]).encode()).decode()
 
 
 def _sort_key(document: Document, name: str) -> tuple[int, float, str]:

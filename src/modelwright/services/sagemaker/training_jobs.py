@@ -9,6 +9,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ResourceInUse, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick, taken
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
@@ -21,7 +22,6 @@ from modelwright.services.sagemaker.checks import (
     check_s3_uri,
     check_unique,
 )
-from modelwright.services.sagemaker.members import HONOURED, Table, check_members, recorded, refused
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import Event, History
 from modelwright.store.resources import (
