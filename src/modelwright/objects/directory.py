@@ -1,0 +1,436 @@
+"""The embedded store: S3's objects in a folder of this machine.
+
+    objects/index.db     which object is which blob (index.py): the truth
+    objects/blobs/       the bytes, immutable (blobs.py)
+    objects/live, views  hard links to them, for jobs (views.py)
+
+A write streams into a fresh blob, syncs it, and commits a row: readers see the old object or the new one, a kill at any
+moment leaves at worst a blob that no row names, which the next start removes. Keys are never paths here, except in
+views, which refuse what a folder can't hold. One process at a time opens a store; any number of threads use it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from modelwright.errors import AwsError
+from modelwright.objects import checksums, errors, listing
+from modelwright.objects.attributes import ALWAYS, Attributes, Condition
+from modelwright.objects.base import ObjectInfo
+from modelwright.objects.blobs import Blobs, BlobWriter, Sealed, pieces
+from modelwright.objects.checksums import FULL_OBJECT, Hasher
+from modelwright.objects.index import (
+    Bucket,
+    Entry,
+    Index,
+    delete_object,
+    encode_key,
+    find_bucket,
+    find_object,
+    find_parts,
+    put_object,
+    to_json,
+)
+from modelwright.objects.uploads import Uploads, forget_uploads
+from modelwright.objects.views import Views
+
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_RESERVED = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)|\d+(\.\d+){3}")
+_log = logging.getLogger(__name__)
+
+
+class DirectoryStore:
+    """An `ObjectStore`, and all that S3's operations need beyond it.
+
+    `region` is where buckets are that nobody named a region for. `in_use` tells which views running jobs have mounted,
+    so that old ones can go earlier than after a month.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        fsync: bool = True,
+        now: Callable[[], float] = time.time,
+        in_use: Callable[[], Collection[Path]] | None = None,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._now = now
+        self._in_use = in_use
+        self._blobs = Blobs(root / "blobs", fsync=fsync)
+        self._index = Index(root / "index.db", fsync=fsync)
+        self._views = Views(root, self._blobs.path)
+        self._generations: dict[str, int] = {}
+        self._generation_lock = threading.Lock()
+        self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
+        self.uploads = Uploads(self._index, self._blobs, self._publish, now)
+        self._cleaner = threading.Thread(target=self._clean, args=(self._opened(),), daemon=True, name="objects")
+        self._cleaner.start()
+
+    def _opened(self) -> bool:
+        """Note that the store is open; whether it was closed properly before."""
+        clean = self._index.setting("closed") == "yes"
+        place = self._blobs.root.stat()
+        here = f"{place.st_dev}:{place.st_ino}"
+        if self._index.setting("place") != here:
+            self._views.forget()  # a copied folder has other inodes
+            self._index.set("place", here)
+        self._index.set("closed", "no")
+        return clean
+
+    def _clean(self, was_closed: bool) -> None:
+        """Remove what a crash left behind; runs beside the first requests."""
+        try:
+            garbage = self._index.garbage()
+            for blob in garbage:
+                self._blobs.remove(blob)
+            self._index.collected(garbage)
+            if not was_closed:
+                for run in self._blobs.runs():
+                    removed = self._blobs.sweep(run, self._index.blobs(run))
+                    if removed:
+                        _log.info("removed %d blobs that an interrupted write left in run %s", removed, run)
+            self.sweep_views()
+        except Exception:
+            _log.exception("cleaning the object store failed; the next start tries again")
+
+    def cleaned(self, timeout: float | None = None) -> bool:
+        """Wait until what an earlier crash left is gone."""
+        self._cleaner.join(timeout)
+        return not self._cleaner.is_alive()
+
+    def close(self) -> None:
+        self._cleaner.join()
+        self._index.set("closed", "yes")
+        self._index.close()
+
+    # Buckets
+
+    def create_bucket(self, name: str, region: str, tags: Mapping[str, str] | None = None) -> bool:
+        """Whether it is new. Raises InvalidBucketName."""
+        check_bucket_name(name)
+        with self._index.write() as transaction:
+            if find_bucket(transaction, name) is not None:
+                return False
+            transaction.execute(
+                "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
+            )
+        return True
+
+    def bucket(self, name: str) -> Bucket:
+        """Raises NoSuchBucket."""
+        bucket = find_bucket(self._index.reader, name)
+        if bucket is None:
+            raise errors.no_such_bucket(name)
+        return bucket
+
+    def buckets(self) -> list[Bucket]:
+        """By name."""
+        names = self._index.reader.execute("SELECT name FROM bucket ORDER BY name").fetchall()
+        return [bucket for (name,) in names if (bucket := find_bucket(self._index.reader, name)) is not None]
+
+    def tag_bucket(self, name: str, tags: Mapping[str, str]) -> None:
+        """Raises NoSuchBucket."""
+        with self._index.write() as transaction:
+            self._require(find_bucket(transaction, name), name)
+            transaction.execute("UPDATE bucket SET tags = ? WHERE name = ?", (to_json(tags), name))
+
+    def delete_bucket(self, name: str) -> None:
+        """Unfinished uploads go with it. Raises NoSuchBucket, BucketNotEmpty."""
+        unfinished = self.uploads.in_bucket(name)
+        with self._index.write() as transaction:
+            self._require(find_bucket(transaction, name), name)
+            if transaction.execute("SELECT 1 FROM object WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+                raise errors.bucket_not_empty(name)
+            garbage = forget_uploads(transaction, unfinished)
+            transaction.execute("DELETE FROM bucket WHERE name = ?", (name,))
+        self._collect(garbage)
+
+    @staticmethod
+    def _require(bucket: Bucket | None, name: str) -> None:
+        if bucket is None:
+            raise errors.no_such_bucket(name)
+
+    # Reading
+
+    def entry(self, bucket: str, key: str) -> Entry:
+        """The row of an object. Raises NoSuchKey, NoSuchBucket."""
+        entry = find_object(self._index.reader, bucket, key)
+        if entry is None:
+            self.bucket(bucket)
+            raise errors.no_such_key(key)
+        return entry
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        return self.entry(bucket, key).info
+
+    def open(self, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
+        """An object and its open file, which stays what it is whatever happens to the object."""
+        entry, file = self._open(bucket, key)
+        return entry.info, file
+
+    def _open(self, bucket: str, key: str) -> tuple[Entry, BinaryIO]:
+        while True:
+            entry = self.entry(bucket, key)
+            try:
+                return entry, self._blobs.path(entry.blob).open("rb", buffering=0)
+            except FileNotFoundError:
+                if self.entry(bucket, key).blob == entry.blob:
+                    raise  # not overwritten meanwhile: the store is damaged
+
+    def read(self, bucket: str, key: str) -> bytes:
+        _, file = self.open(bucket, key)
+        with file:
+            return file.read()
+
+    def parts(self, bucket: str, key: str) -> list[tuple[int, int, str | None]]:
+        """(number, size, base64 checksum) of the parts that it was uploaded in; [] when it was one."""
+        return find_parts(self._index.reader, bucket, key)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        self.bucket(bucket)
+        return (entry.info for entry in listing.every(self._index.reader, bucket, encode_key(prefix)))
+
+    def page(
+        self, bucket: str, prefix: bytes, *, delimiter: bytes, start: listing.Start, limit: int
+    ) -> listing.Page[Entry]:
+        """A page for ListObjects. Raises NoSuchBucket."""
+        self.bucket(bucket)
+        return listing.objects(self._index.reader, bucket, prefix, delimiter=delimiter, start=start, limit=limit)
+
+    # Writing
+
+    def begin(self, algorithms: Collection[str] = ()) -> BlobWriter:
+        """Begin to write bytes that `put` will give a name."""
+        return self._blobs.write(Hasher(algorithms))
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        sealed: Sealed,
+        attributes: Attributes,
+        *,
+        algorithm: str = checksums.DEFAULT_ALGORITHM,
+        condition: Condition = ALWAYS,
+    ) -> ObjectInfo:
+        """Make sealed bytes the object; they are gone when this fails. Raises NoSuchBucket, PreconditionFailed."""
+        info = ObjectInfo(
+            bucket=bucket,
+            key=key,
+            size=sealed.size,
+            etag=sealed.md5.hex(),
+            modified=self._now(),
+            headers=attributes.headers,
+            metadata=attributes.metadata,
+            checksums={f"Checksum{algorithm}": checksums.encode(sealed.checksums[algorithm])},
+            checksum_type=FULL_OBJECT,
+            tags=attributes.tags,
+        )
+        return self._commit(Entry(info, sealed.blob), sealed.inode, condition)
+
+    def _commit(self, entry: Entry, inode: int, condition: Condition) -> ObjectInfo:
+        info = entry.info
+        try:
+            with self._index.write() as transaction:
+                self._require(find_bucket(transaction, info.bucket), info.bucket)
+                condition.check(info.key, find_object(transaction, info.bucket, info.key))
+                old = put_object(transaction, entry, inode)
+        except BaseException:
+            self._blobs.remove(entry.blob)
+            raise
+        self._publish(entry, old)
+        return info
+
+    def _publish(self, entry: Entry, old: str | None) -> None:
+        """After the commit: what follows from it and may be lost."""
+        self._changed(entry.info.bucket)
+        self._views.written(entry.info.bucket, encode_key(entry.info.key), entry.blob)
+        if old is not None:
+            self._collect([old])
+
+    def _changed(self, bucket: str) -> None:
+        """A bucket is not what it was; said before the writer hears that its write is done."""
+        with self._generation_lock:
+            self._generations[bucket] = self._generations.get(bucket, 0) + 1
+
+    def _collect(self, garbage: Collection[str]) -> None:
+        for blob in garbage:
+            self._blobs.remove(blob)
+        self._index.collected(garbage)
+
+    def put_bytes(self, bucket: str, key: str, data: bytes) -> ObjectInfo:
+        return self._put_stream(bucket, key, iter((data,)))
+
+    def put_file(self, bucket: str, key: str, source: Path, *, move: bool = False) -> ObjectInfo:
+        self.bucket(bucket)
+        sealed = self._adopt(source) if move else None
+        if sealed is not None:
+            return self.put(bucket, key, sealed, Attributes())
+        info = self._put_stream(bucket, key, pieces(source))
+        if move:
+            source.unlink()
+        return info
+
+    def _put_stream(self, bucket: str, key: str, stream: Iterator[bytes]) -> ObjectInfo:
+        self.bucket(bucket)
+        writer = self.begin([checksums.DEFAULT_ALGORITHM])
+        try:
+            for piece in stream:
+                writer.write([piece])
+            sealed = writer.seal()
+        except BaseException:
+            writer.discard()
+            raise
+        return self.put(bucket, key, sealed, Attributes())
+
+    def _adopt(self, source: Path) -> Sealed | None:
+        """Take the file itself, if it is an ordinary one that nobody else has a link to."""
+        status = source.lstat()
+        if not source.is_file() or source.is_symlink() or status.st_nlink != 1:
+            return None
+        hasher = Hasher([checksums.DEFAULT_ALGORITHM])
+        with source.open("rb", buffering=0) as file:
+            while data := file.read(1 << 20):
+                hasher.update(data)
+            os.fchmod(file.fileno(), 0o444)
+            blob = self._blobs.adopt(source)
+            if blob is None:
+                return None
+            self._blobs.synced(file.fileno(), blob)
+        return Sealed(blob, status.st_ino, hasher.size, hasher.md5(), hasher.values())
+
+    def copy(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        decide: Callable[[ObjectInfo], Attributes],
+        *,
+        algorithm: str | None = None,
+        condition: Condition = ALWAYS,
+    ) -> ObjectInfo:
+        """A new object with the same bytes, shared, not copied.
+
+        `decide` sees the source, may refuse it, and says what the copy shall have. The copy's ETag and checksum are
+        those of one piece, also where the source came in parts; `algorithm`: another checksum than the source has.
+        """
+        while True:
+            entry, file = self._open(*source)
+            with file:
+                attributes = decide(entry.info)
+                self.bucket(target[0])
+                sealed = self._twin(entry, file, algorithm or _algorithm(entry.info))
+            if sealed is not None:
+                chosen = algorithm or _algorithm(entry.info)
+                return self.put(*target, sealed, attributes, algorithm=chosen, condition=condition)
+
+    def _twin(self, entry: Entry, file: BinaryIO, algorithm: str) -> Sealed | None:
+        """The source's bytes as a new blob; None when the source was overwritten just now."""
+        info = entry.info
+        known = info.checksums.get(f"Checksum{algorithm}")
+        value = checksums.decode(algorithm, known) if known else None
+        if "-" not in info.etag and value is not None:
+            md5 = bytes.fromhex(info.etag)
+        else:
+            hasher = Hasher([algorithm])
+            while data := file.read(1 << 20):
+                hasher.update(data)
+            md5, value = hasher.md5(), hasher.values()[algorithm]
+        try:
+            blob, inode = self._blobs.link(entry.blob)
+        except FileNotFoundError:
+            return None
+        return Sealed(blob, inode, info.size, md5, {algorithm: value})
+
+    def delete(self, bucket: str, key: str, condition: Condition = ALWAYS) -> bool:
+        """Whether there was such an object. Raises NoSuchBucket, PreconditionFailed."""
+        (result,) = self.delete_many(bucket, [(key, condition)])
+        if isinstance(result, AwsError):
+            raise result
+        return result
+
+    def delete_many(self, bucket: str, keys: Sequence[tuple[str, Condition]]) -> Sequence[bool | AwsError]:
+        """For each key, whether it was there or why it must stay. Raises NoSuchBucket."""
+        results: list[bool | AwsError] = []
+        gone: list[tuple[str, str]] = []
+        with self._index.write() as transaction:
+            self._require(find_bucket(transaction, bucket), bucket)
+            for key, condition in keys:
+                try:
+                    if condition is not ALWAYS:
+                        condition.check(key, find_object(transaction, bucket, key))
+                except AwsError as error:
+                    results.append(error)
+                    continue
+                old = delete_object(transaction, bucket, key)
+                results.append(old is not None)
+                if old is not None:
+                    gone.append((key, old))
+        self._changed(bucket)
+        for key, _ in gone:
+            self._views.deleted(bucket, encode_key(key))
+        self._collect([blob for _, blob in gone])
+        return results
+
+    def tag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Replace an object's tags. Raises NoSuchKey, NoSuchBucket."""
+        with self._index.write() as transaction:
+            if find_object(transaction, bucket, key) is None:
+                self._require(find_bucket(transaction, bucket), bucket)
+                raise errors.no_such_key(key)
+            transaction.execute(
+                "UPDATE object SET tags = ? WHERE bucket = ? AND key = ?",
+                (to_json(tags) if tags else None, bucket, encode_key(key)),
+            )
+
+    # Files for jobs
+
+    def path(self, bucket: str, key: str) -> Path:
+        name = b"object"
+        while True:
+            entry, file = self._open(bucket, key)
+            with file:
+                inode = os.fstat(file.fileno()).st_ino
+            view = self._views.view([(name, entry.blob, inode)], bucket, b"\0", self._now())
+            if view is not None:
+                return view / os.fsdecode(name)
+
+    def view(self, bucket: str, prefix: str) -> Path:
+        self.bucket(bucket)
+        folder = encode_key(prefix[: prefix.rfind("/") + 1])
+        while True:
+            generation = self._generations.get(bucket, 0)
+            known = self._latest_views.get((bucket, prefix))
+            if known is not None and known[0] == generation and self._views.touch(known[1], self._now()):
+                return known[1]
+            files = listing.files(self._index.reader, bucket, encode_key(prefix), len(folder))
+            if not files:
+                raise errors.no_such_key(prefix)
+            view = self._views.view(files, bucket, folder, self._now())
+            if view is not None:
+                self._latest_views[bucket, prefix] = (generation, view)
+                return view
+
+    def sweep_views(self) -> int:
+        """Remove views that nobody uses any more; how many."""
+        return self._views.sweep(self._now(), self._in_use() if self._in_use else None)
+
+
+def check_bucket_name(name: str) -> None:
+    """Raises InvalidBucketName."""
+    if not _BUCKET_NAME.fullmatch(name) or ".." in name or _RESERVED.fullmatch(name):
+        raise errors.invalid_bucket_name(name)
+
+
+def _algorithm(info: ObjectInfo) -> str:
+    """The checksum algorithm that an object has."""
+    for name in info.checksums:
+        return name.removeprefix("Checksum")
+    return checksums.DEFAULT_ALGORITHM
