@@ -81,6 +81,11 @@ FULL_OBJECT_ALGORITHMS = frozenset(_COMBINE)
 COMPOSITE_ALGORITHMS = frozenset(ALGORITHMS) - {"CRC64NVME"}
 
 
+def new(algorithm: str) -> _Digest:
+    """A running digest of one of ALGORITHMS."""
+    return _NEW[algorithm]()
+
+
 class Hasher:
     """MD5 and the asked checksums of one stream, in one pass."""
 

@@ -116,6 +116,7 @@ def locked(settings: Settings) -> Iterator[None]:
                 f"A server already runs on {settings.home} {where}. Use it, stop it with `modelwright down`, "
                 "or start another on a home of its own with --home DIR."
             )
+        settings.server_file.unlink(missing_ok=True)  # a killed server's
         yield
     finally:
         os.close(handle)
@@ -134,7 +135,7 @@ def _taken(handle: int) -> bool:
 def running(settings: Settings) -> Running | None:
     """The server that runs on this home, or None. Believes the lock, not the file."""
     present = _read(settings.server_file)
-    if present is None:
+    if present is None or not _lives(present.pid):
         return None
     try:
         handle = os.open(settings.server_lock, os.O_RDONLY)
@@ -148,6 +149,17 @@ def running(settings: Settings) -> Running | None:
         return None
     finally:
         os.close(handle)
+
+
+def _lives(pid: int) -> bool:
+    """Tells a killed server's file from its successor's, in the moment between the successor's lock and its file."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def is_loopback(host: str) -> bool:
@@ -173,12 +185,15 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
         raise ConfigurationError(_no_port(settings, error)) from error
     with contextlib.closing(listener):
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise ConfigurationError(_no_port(settings, error)) from error
         yield listener
 
 
@@ -212,6 +227,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             Config(
                 platform.application,
+                interface="asgi3",
                 log_config=None,
                 access_log=False,
                 lifespan="off",

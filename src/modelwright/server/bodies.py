@@ -1,0 +1,149 @@
+"""Request bodies: taken from the socket piece by piece, checked on the way, never held whole when they stream.
+
+What a service iterates over has no end that it can't trust: where the bytes are not those that were signed, or do not
+agree with the checksum behind them, the iterator raises AWS's error instead of ending. So a writer that keeps only what
+ended well keeps nothing that is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from modelwright.errors import AwsError
+from modelwright.objects import checksums, errors
+from modelwright.protocol.payload import Decoder
+
+PIECE = 1024 * 1024
+"""What a service gets at a time: large enough for threads to be worth it, small enough to forget about memory."""
+WHOLE_LIMIT = 32 * 1024 * 1024
+"""The largest body of an operation that does not stream. AWS's own limits are lower, and an operation's business."""
+IDLE_SECONDS = 120.0
+_INLINE = 64 * 1024
+"""Up to here hashing is quicker than asking a thread."""
+_CHECKSUM = "x-amz-checksum-"
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Disconnected(Exception):
+    """The client has gone; nobody waits for an answer."""
+
+
+class Incoming:
+    """The bytes of one request's body as they arrive."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+        """Whether all of the body was taken."""
+
+    async def whole(self, limit: int = WHOLE_LIMIT) -> bytes:
+        """All of it. Raises AwsError when it is larger than `limit`, Disconnected."""
+        first = await self.piece()
+        if self.ended:
+            return first
+        pieces, size = [first], len(first)
+        while not self.ended:
+            pieces.append(await self.piece())
+            size += len(pieces[-1])
+            if size > limit:
+                raise AwsError(
+                    f"The request is larger than {limit} bytes.", code="RequestEntityTooLargeException", status=413
+                )
+        return b"".join(pieces)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All of it in pieces of about PIECE bytes. Raises AwsError, Disconnected."""
+        while not self.ended:
+            gathered, size = [], 0
+            while size < PIECE and not self.ended:
+                gathered.append(await self.piece())
+                size += len(gathered[-1])
+            if size:
+                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+
+    async def piece(self) -> bytes:
+        """What has come since the last call. Raises AwsError when nothing comes for long, Disconnected."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise AwsError(
+                "Your socket connection to the server was not read from or written to within the timeout period.",
+                code="RequestTimeout",
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.ended = not message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
+
+
+class Trailers:
+    """The checksums that a body's head promises behind the body: `x-amz-trailer: x-amz-checksum-crc32`."""
+
+    def __init__(self, head: Mapping[str, str]) -> None:
+        names = [name.strip().lower() for name in head.get("x-amz-trailer", "").split(",") if name.strip()]
+        self._digests = {name: checksums.new(_algorithm(name)) for name in names}
+
+    @property
+    def algorithm(self) -> str | None:
+        """The (first) checksum's name as S3's parameters have it: `CRC32`."""
+        return next((_algorithm(name) for name in self._digests), None)
+
+    def update(self, pieces: list[bytes]) -> None:
+        for digest in self._digests.values():
+            for piece in pieces:
+                digest.update(piece)
+
+    def check(self, found: Mapping[str, str]) -> None:
+        """Raises AwsError unless each promised checksum came and is right."""
+        for name, digest in self._digests.items():
+            if name not in found:
+                raise errors.invalid_request(f"The trailer {name} was promised by x-amz-trailer, but did not come.")
+            check_digest(name, found[name], digest.digest())
+
+
+def check_digest(name: str, given: str, computed: bytes) -> None:
+    """Raises AwsError unless a checksum (or Content-MD5) header's value is the computed one."""
+    expected = checksums.decode(_algorithm(name), given)
+    if expected is None:
+        raise errors.invalid_digest(name, given)
+    if expected != computed:
+        raise errors.bad_digest(name, given, checksums.encode(computed))
+
+
+def check_whole(head: Mapping[str, str], body: bytes) -> None:
+    """Check a whole body against the checksums in its head. Raises AwsError."""
+    for name, value in head.items():
+        if name == "content-md5":
+            check_digest("Content-MD5", value, hashlib.md5(body, usedforsecurity=False).digest())
+        elif name.startswith(_CHECKSUM) and name.removeprefix(_CHECKSUM).upper() in checksums.ALGORITHMS:
+            digest = checksums.new(_algorithm(name))
+            digest.update(body)
+            check_digest(name, value, digest.digest())
+
+
+def _algorithm(name: str) -> str:
+    algorithm = "MD5" if name == "Content-MD5" else name.removeprefix(_CHECKSUM).upper()
+    if algorithm not in checksums.ALGORITHMS or (name != "Content-MD5" and not name.startswith(_CHECKSUM)):
+        raise errors.invalid_request(f"The value '{name}' of the x-amz-trailer header is not supported.")
+    return algorithm
+
+
+async def streamed(incoming: Incoming, decoder: Decoder, trailers: Trailers) -> AsyncGenerator[bytes, None]:
+    """The bytes that the client meant. Raises AwsError instead of ending when they are not what was promised."""
+
+    def take(data: bytes) -> list[bytes]:
+        pieces = decoder.feed(data)
+        trailers.update(pieces)
+        return pieces
+
+    async for data in incoming.pieces():
+        for piece in take(data) if len(data) <= _INLINE else await asyncio.to_thread(take, data):
+            yield piece
+    decoder.finish()
+    trailers.check(decoder.trailers)

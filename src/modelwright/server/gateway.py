@@ -1,0 +1,227 @@
+"""The AWS API over HTTP, as an ASGI application: request -> router -> sigv4 -> parser -> the one door -> response.
+
+Its rule: whatever a client sends gets an answer in AWS's shape, and nothing is done for a request before its signature
+was checked. Bodies that stream are handed on as they arrive (`bodies`); everything else is read whole first. What the
+operations mean is none of its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any, cast
+
+from modelwright.errors import AwsError, InternalFailure
+from modelwright.protocol import parser, payload, router, serializer, sigv4, spec
+from modelwright.protocol.messages import Request, Response
+from modelwright.protocol.router import S3, Route
+from modelwright.protocol.sigv4 import Verified
+from modelwright.server import bodies
+from modelwright.server.bodies import Disconnected, Incoming, Receive, Trailers
+from modelwright.server.keys import Keys
+from modelwright.services.dispatch import Context, Dispatcher, Document, Principal
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HEALTH = "/modelwright/health"
+_FORM = "application/x-www-form-urlencoded"
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Answers AWS's requests by the operations of a dispatcher."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        keys: Keys,
+        *,
+        account: str,
+        region: str,
+        health: Mapping[str, Any],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._keys = keys
+        self._account = account
+        self._region = region
+        self._health = json.dumps(dict(health)).encode()
+        self._now = now
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"an ASGI {scope['type']} is not for the gateway")
+        request_id = str(uuid.uuid4())
+        incoming = Incoming(receive)
+        request = _head(scope)
+        try:
+            response = await self._answer(request, incoming, request_id)
+            await _send(response, request, incoming, receive, send)
+        except Disconnected:
+            _log.info("%s: the client went away (%s %s)", request_id, request.method, request.path)
+
+    async def _answer(self, head: Request, incoming: Incoming, request_id: str) -> Response:
+        if head.path == HEALTH:
+            return Response(200, [("Content-Type", "application/json")], self._health)
+        if _is_registry(head):
+            return _registry_answer()
+        try:
+            return await self._perform(head, incoming, request_id)
+        except Disconnected:
+            raise
+        except AwsError as error:
+            return _error(head, error, request_id)
+        except Exception:
+            _log.exception("%s: %s %s failed", request_id, head.method, head.path)
+            text = f"Modelwright failed to answer this request; its log has the reason under the id {request_id}."
+            return _error(head, InternalFailure(text), request_id)
+
+    async def _perform(self, head: Request, incoming: Incoming, request_id: str) -> Response:
+        request, route, streaming = await _routed(head, incoming)
+        verified = sigv4.verify(request, route, keys=self._key, now=self._now())
+        context = Context(
+            account=self._account,
+            region=verified.region or router.region(request) or self._region,
+            principal=self._principal(verified),
+            request_id=request_id,
+            source="http",
+        )
+        if streaming is None:
+            parameters = parser.parse(route, _decoded(request, route, verified))
+            result = await self._dispatcher.acall(context, route.service, route.operation, parameters)
+        else:
+            parameters = parser.parse(route, _without_framing(request, verified))
+            async with contextlib.aclosing(_body(request, verified, parameters, incoming)) as body:
+                parameters[streaming] = body
+                result = await self._dispatcher.acall(context, route.service, route.operation, parameters)
+        return serializer.serialize(route, result, request_id)
+
+    def _key(self, key_id: str) -> sigv4.Key | None:
+        key = self._keys.find(key_id)
+        return sigv4.Key(key.id, key.secret) if key is not None else None
+
+    def _principal(self, verified: Verified) -> Principal:
+        key = self._keys.find(verified.access_key)
+        assert key is not None  # its signature was just checked
+        return key.principal
+
+
+async def _routed(head: Request, incoming: Incoming) -> tuple[Request, Route, str | None]:
+    """The request, with its body unless that streams; its route; the name of the parameter that streams."""
+    if "x-amz-target" not in head.headers and not head.headers.get("content-type", "").startswith(_FORM):
+        route = router.route(head)
+        streaming = parser.streaming_member(route.service, route.operation)
+        if streaming is not None:
+            return head, route, streaming
+    request = replace(head, body=await incoming.whole())
+    return request, router.route(request), None
+
+
+def _decoded(request: Request, route: Route, verified: Verified) -> Request:
+    """The request with the body that was meant, once it is known to be what was signed."""
+    if "x-amz-content-sha256" not in request.headers:
+        return request  # then its signature covers the body itself
+    decoder = payload.decoder(verified, request)
+    pieces = decoder.feed(request.body)
+    decoder.finish()
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if route.service == S3 and body and spec.operation(S3, route.operation).http_checksum:
+        bodies.check_whole(request.headers, body)
+    return request if body is request.body else replace(request, body=body)
+
+
+def _without_framing(request: Request, verified: Verified) -> Request:
+    """The head as it would be had the body come without aws-chunked, which is of the wire and not of the object."""
+    if not verified.payload.startswith("STREAMING-"):
+        return request
+    headers = dict(request.headers)
+    encodings = [name.strip() for name in headers.pop("content-encoding", "").split(",")]
+    if kept := [name for name in encodings if name and name != "aws-chunked"]:
+        headers["content-encoding"] = ",".join(kept)
+    headers.pop("content-length", None)
+    if "x-amz-decoded-content-length" in headers:
+        headers["content-length"] = headers["x-amz-decoded-content-length"]
+    return replace(request, headers=headers)
+
+
+def _body(
+    request: Request, verified: Verified, parameters: Document, incoming: Incoming
+) -> AsyncGenerator[bytes, None]:
+    """The streamed body. The checksum that is to follow it becomes a parameter: the service stores what it computes."""
+    trailers = Trailers(request.headers)
+    if trailers.algorithm is not None:
+        parameters.setdefault("ChecksumAlgorithm", trailers.algorithm)
+    return bodies.streamed(incoming, payload.decoder(verified, request), trailers)
+
+
+async def _send(response: Response, request: Request, incoming: Incoming, receive: Receive, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    body = response.body
+    if isinstance(body, bytes) and response.header("content-length") is None and response.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(body)))
+    if not incoming.ended and "expect" in request.headers:
+        # Told "no" before it was told to go on, a client keeps its body: the connection is out of step.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await _stream(cast("AsyncIterator[bytes]", body), receive, send)
+
+
+async def _stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Send as fast as the client takes it, and stop reading when it has gone."""
+    gone = asyncio.ensure_future(receive())  # the request has ended: the next thing to come is the disconnect
+    try:
+        async for piece in body:
+            if gone.done():
+                raise Disconnected
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _head(scope: MutableMapping[str, Any]) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return Request(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+    )
+
+
+def _error(request: Request, error: AwsError, request_id: str) -> Response:
+    try:
+        route = router.route(request)
+    except AwsError:
+        route = router.hint(request)
+    return serializer.serialize_error(route, error, request_id, head=request.method == "HEAD")
+
+
+def _is_registry(request: Request) -> bool:
+    return ".dkr.ecr." in request.host or ".dkr-ecr." in request.host
+
+
+def _registry_answer() -> Response:
+    """What a container engine sees that takes us for a registry."""
+    text = (
+        "Modelwright serves no container images over the registry's protocol. "
+        "Build them from their Dockerfile: modelwright images build DIR -t URI"
+    )
+    body = json.dumps({"errors": [{"code": "UNSUPPORTED", "message": text}]}).encode()
+    headers = [("Content-Type", "application/json"), ("Docker-Distribution-Api-Version", "registry/2.0")]
+    return Response(405, headers, body)
