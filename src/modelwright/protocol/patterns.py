@@ -1,7 +1,7 @@
-"""Java's regular expressions, which the service models use, as Python's.
+r"""Java's regular expressions, which the service models use, as Python's.
 
-What differs: `\\p{L}` and its kin, `\\d \\w \\s` are ASCII in Java, a class inside a class, `\\h`, `\\z`. A pattern that
-can't be translated is not checked (a test keeps the list of those in botocore's models).
+What differs: `\p{L}` and its kin, `\d`, `\w` and `\s` are ASCII in Java, a class inside a class, `\h`, `\z`. A pattern
+that can't be translated is not checked (a test keeps the list of those in botocore's models).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _MISMATCH_LONG = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
 )
-_INVALID_TOKEN = "The security token included in the request is invalid."
+_INVALID = "The security token included in the request is invalid."
 
 
 def of(route: Route) -> Refusals:
@@ -91,7 +91,7 @@ class Refusals:
     def unknown_key(self) -> AwsError:
         message = "The AWS Access Key Id you provided does not exist in our records."
         return self._error(
-            f"{message if self.family == 's3' else _INVALID_TOKEN} {_HELP}",
+            f"{message if self.family == 's3' else _INVALID} {_HELP}",
             ("InvalidAccessKeyId", 403),
             ("InvalidClientTokenId", 403),
             ("UnrecognizedClientException", 400),
@@ -101,7 +101,7 @@ class Refusals:
         """A session token that isn't the key's, or none where the key has one."""
         message = "The provided token is malformed or otherwise invalid."
         return self._error(
-            f"{message if self.family == 's3' else _INVALID_TOKEN} {_HELP}",
+            f"{message if self.family == 's3' else _INVALID} {_HELP}",
             ("InvalidToken", 400),
             ("InvalidClientTokenId", 403),
             ("UnrecognizedClientException", 400),

@@ -261,8 +261,11 @@ def _pattern(path: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
 
 def _required(operation: OperationModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     shape = operation.input_shape
-    query, headers = [], []
-    for name in shape.required_members if shape is not None else ():
+    query: list[str] = []
+    headers: list[str] = []
+    if shape is None:
+        return (), ()
+    for name in shape.required_members:
         serialization = shape.members[name].serialization
         if serialization.get("location") == "querystring":
             query.append(serialization["name"])

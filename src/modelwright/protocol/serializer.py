@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from botocore.model import OperationModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from modelwright.errors import AwsError
-from modelwright.protocol import cbor, spec, timestamps, xml
+from modelwright.protocol import cbor, faults, jsonvalues, spec, timestamps, xmlvalues
 from modelwright.protocol.messages import Response
 from modelwright.protocol.router import CBOR, S3, Route
-
-Convert = Callable[[Any], Any]
 
 
 def serialize(route: Route, result: Mapping[str, Any], request_id: str, *, strict: bool = False) -> Response:
@@ -40,10 +37,7 @@ def serialize(route: Route, result: Mapping[str, Any], request_id: str, *, stric
 
 def serialize_error(route: Route, error: AwsError, request_id: str, *, head: bool = False) -> Response:
     """The response that carries an error; `route` may be a hint, `head` says that the request was a HEAD."""
-    response = _ERRORS[route.protocol](route, error, request_id)
-    if head:
-        response.body = b""
-    return response
+    return faults.serialize(route, error, request_id, head=head)
 
 
 def _refuse_unknown(shape: Shape | None, value: Any, path: str) -> None:
@@ -52,17 +46,17 @@ def _refuse_unknown(shape: Shape | None, value: Any, path: str) -> None:
         if any(not key.startswith("_") for key in value):
             raise ValueError(f"{path} has no result, but got {sorted(value)}")
         return
-    match shape.type_name:
-        case "structure" if not getattr(shape, "document", False):
+    match shape:
+        case StructureShape() if not jsonvalues.is_document(shape):
             for key, item in value.items():
                 if key in shape.members:
                     _refuse_unknown(shape.members[key], item, f"{path}.{key}")
                 elif not key.startswith("_"):
                     raise ValueError(f"{path}.{key} is not a member of {shape.name}")
-        case "list":
+        case ListShape():
             for index, item in enumerate(value):
                 _refuse_unknown(shape.member, item, f"{path}[{index}]")
-        case "map":
+        case MapShape():
             for key, item in value.items():
                 _refuse_unknown(shape.value, item, f"{path}['{key}']")
 
@@ -71,94 +65,13 @@ def _refuse_unknown(shape: Shape | None, value: Any, path: str) -> None:
 
 
 def _serialize_json(operation: OperationModel, route: Route, result: Mapping[str, Any], request_id: str) -> Response:
-    body = (
-        b"{}"
-        if operation.output_shape is None
-        else _dump(_json(route.service).structure(operation.output_shape)(result))
-    )
+    shape = operation.output_shape
     headers = [("Content-Type", f"application/x-amz-json-{route.json_version}"), ("x-amzn-RequestId", request_id)]
-    return Response(200, headers, b"" if operation.output_shape is None else body)
+    return Response(200, headers, _dump(jsonvalues.writer(route.service).structure(shape)(result)) if shape else b"")
 
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-class _Json:
-    """Functions that turn a service's results into JSON values, made once a shape."""
-
-    time: Convert = staticmethod(timestamps.unix)
-    blob: Convert | None = staticmethod(lambda value: base64.b64encode(value).decode())
-    number: Convert | None = staticmethod(
-        lambda value: (
-            value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
-        )
-    )
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, str | None], Convert | None] = {}
-
-    def shape(self, shape: Shape) -> Convert | None:
-        """The function for a shape; None where the value stays as it is."""
-        key = (shape.name, shape.serialization.get("timestampFormat"))
-        if key not in self._made:
-            self._made[key] = lambda value: self._made[key](value)  # type: ignore[misc]  # while it is being made
-            self._made[key] = self._make(shape)
-        return self._made[key]
-
-    def _make(self, shape: Shape) -> Convert | None:
-        match shape.type_name:
-            case "structure":
-                return self.structure(shape) if not getattr(shape, "document", False) else None
-            case "list":
-                inner = self.shape(shape.member)
-                return list if inner is None else lambda value: [inner(item) for item in value]
-            case "map":
-                inner = self.shape(shape.value)
-                return dict if inner is None else lambda value: {key: inner(item) for key, item in value.items()}
-            case "timestamp":
-                form = shape.serialization.get("timestampFormat", "unixTimestamp").lower()
-                return self.time if form == "unixtimestamp" else lambda value: timestamps.write(value, form)
-            case "blob":
-                return self.blob
-            case "float" | "double":
-                return self.number
-            case _:
-                return None
-
-    def structure(self, shape: StructureShape) -> Convert:
-        members = {
-            name: (member.serialization.get("name", name), self.shape(member))
-            for name, member in shape.members.items()
-            if "location" not in member.serialization
-        }
-
-        def convert(value: Mapping[str, Any]) -> dict[str, Any]:
-            result = {}
-            for name, item in value.items():
-                found = members.get(name)
-                if found is not None and item is not None:
-                    key, inner = found
-                    result[key] = item if inner is None else inner(item)
-            return result
-
-        return convert
-
-
-@cache
-def _json(service: str) -> _Json:
-    return _Json()
-
-
-class _Cbor(_Json):
-    time = cbor.Time
-    blob = None
-    number = float
-
-
-@cache
-def _cbor(service: str) -> _Cbor:
-    return _Cbor()
 
 
 # --- query -------------------------------------------------------------------------------------------------------
@@ -169,14 +82,14 @@ def _serialize_query(operation: OperationModel, route: Route, result: Mapping[st
     name = operation.name
     body = ""
     if shape is not None:
-        body = xml.members(shape, result)
+        body = xmlvalues.members(shape, result)
         wrapper = shape.serialization.get("resultWrapper")
         if wrapper:
             body = f"<{wrapper}>{body}</{wrapper}>"
-    namespace = xml.attribute(operation.service_model.metadata.get("xmlNamespace", ""))
+    namespace = xmlvalues.attribute(operation.service_model.metadata.get("xmlNamespace", ""))
     text = (
         f'<{name}Response xmlns="{namespace}">{body}'
-        f"<ResponseMetadata><RequestId>{xml.text(request_id)}</RequestId></ResponseMetadata></{name}Response>"
+        f"<ResponseMetadata><RequestId>{xmlvalues.escape(request_id)}</RequestId></ResponseMetadata></{name}Response>"
     )
     return Response(
         200, [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)], text.encode("utf-8", "replace")
@@ -195,14 +108,14 @@ def _serialize_rest_json(
         return response
     payload = shape.serialization.get("payload")
     if payload is None:
-        response.body = _dump(_json(route.service).structure(shape)(result))
+        response.body = _dump(jsonvalues.writer(route.service).structure(shape)(result))
         _set_type(response, "application/json")
     elif payload in result:
         member = shape.members[payload]
         if member.type_name in ("blob", "string"):
             _set_raw(response, result[payload])
         else:
-            convert = _json(route.service).shape(member)
+            convert = jsonvalues.writer(route.service).shape(member)
             response.body = _dump(result[payload] if convert is None else convert(result[payload]))
             _set_type(response, "application/json")
     return response
@@ -239,7 +152,10 @@ def _serialize_rest_xml(
         return response
     if is_s3 and operation.name == "GetBucketLocation":
         _set_xml(
-            response, xml.document("LocationConstraint", xml.text(result.get("LocationConstraint", "")), _S3_NAMESPACE)
+            response,
+            xmlvalues.document(
+                "LocationConstraint", xmlvalues.escape(result.get("LocationConstraint", "")), _S3_NAMESPACE
+            ),
         )
         return response
     payload = shape.serialization.get("payload")
@@ -250,14 +166,20 @@ def _serialize_rest_xml(
             namespace = _S3_NAMESPACE if is_s3 else operation.service_model.metadata.get("xmlNamespace", "")
             if isinstance(namespace, Mapping):
                 namespace = namespace.get("uri", "")
-            _set_xml(response, xml.document(root or f"{operation.name}Result", xml.members(shape, result), namespace))
+            _set_xml(
+                response,
+                xmlvalues.document(root or f"{operation.name}Result", xmlvalues.members(shape, result), namespace),
+            )
     elif payload in result:
         member = shape.members[payload]
-        if member.type_name in ("blob", "string"):
+        if not isinstance(member, StructureShape):
             _set_raw(response, result[payload])
         else:
             root = member.serialization.get("name", payload)
-            _set_xml(response, xml.document(root, xml.members(member, result[payload]), _S3_NAMESPACE if is_s3 else ""))
+            _set_xml(
+                response,
+                xmlvalues.document(root, xmlvalues.members(member, result[payload]), _S3_NAMESPACE if is_s3 else ""),
+            )
     return response
 
 
@@ -289,15 +211,15 @@ def _located(service: str, operation: str) -> tuple[tuple[str, Any, str, str], .
 
 
 def _header(shape: Shape, value: Any) -> str:
+    if isinstance(shape, ListShape):
+        return ",".join(_header_item(_header(shape.member, item)) for item in value)
     match shape.type_name:
         case "timestamp":
             return timestamps.write(value, shape.serialization.get("timestampFormat", "rfc822"))
         case "boolean":
             return "true" if value else "false"
-        case "list":
-            return ",".join(_header_item(_header(shape.member, item)) for item in value)
         case "float" | "double":
-            return xml.number(value)
+            return xmlvalues.number(value)
     if shape.serialization.get("jsonvalue"):
         return base64.b64encode(_dump(value)).decode()
     return str(value)
@@ -362,72 +284,8 @@ def _serialize_cbor(operation: OperationModel, route: Route, result: Mapping[str
     if operation.output_shape is None:
         return Response(200, headers)
     headers.append(("Content-Type", "application/cbor"))
-    return Response(200, headers, cbor.dumps(_cbor(route.service).structure(operation.output_shape)(result)))
-
-
-# --- errors ------------------------------------------------------------------------------------------------------
-
-
-def _json_error(route: Route, error: AwsError, request_id: str) -> Response:
-    headers = [
-        ("Content-Type", f"application/x-amz-json-{route.json_version}"),
-        ("x-amzn-RequestId", request_id),
-        ("x-amzn-ErrorType", error.code),
-    ]
-    return Response(error.status, headers, _dump({"__type": error.code, "message": error.message, **_members(error)}))
-
-
-def _members(error: AwsError) -> dict[str, Any]:
-    return {key: value for key, value in error.members.items() if not key.startswith("_")}
-
-
-def _rest_json_error(route: Route, error: AwsError, request_id: str) -> Response:
-    headers = [
-        ("Content-Type", "application/json"),
-        ("x-amzn-RequestId", request_id),
-        ("x-amzn-ErrorType", error.code),
-    ]
-    return Response(error.status, headers, _dump({"message": error.message, "code": error.code, **_members(error)}))
-
-
-def _query_error(route: Route, error: AwsError, request_id: str) -> Response:
-    namespace = xml.attribute(spec.service(route.service).metadata.get("xmlNamespace", ""))
-    fault = "Sender" if error.status < 500 else "Receiver"
-    text = (
-        f'<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type><Code>{xml.text(error.code)}</Code>'
-        f"<Message>{xml.text(error.message)}</Message>{_error_members(error)}</Error>"
-        f"<RequestId>{xml.text(request_id)}</RequestId></ErrorResponse>"
-    )
-    headers = [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)]
-    return Response(error.status, headers, text.encode("utf-8", "replace"))
-
-
-def _rest_xml_error(route: Route, error: AwsError, request_id: str) -> Response:
-    if route.service != S3:
-        return _query_error(route, error, request_id)
-    headers = [("x-amz-request-id", request_id)]
-    if error.status == 304:
-        return Response(304, headers)
-    body = (
-        f"<Code>{xml.text(error.code)}</Code><Message>{xml.text(error.message)}</Message>{_error_members(error)}"
-        f"<RequestId>{xml.text(request_id)}</RequestId><HostId>modelwright</HostId>"
-    )
-    headers.append(("Content-Type", "application/xml"))
-    return Response(error.status, headers, xml.document("Error", body, "").encode("utf-8", "replace"))
-
-
-def _error_members(error: AwsError) -> str:
-    return "".join(f"<{key}>{xml.text(str(value))}</{key}>" for key, value in _members(error).items())
-
-
-def _cbor_error(route: Route, error: AwsError, request_id: str) -> Response:
-    headers = [
-        ("smithy-protocol", "rpc-v2-cbor"),
-        ("x-amzn-RequestId", request_id),
-        ("Content-Type", "application/cbor"),
-    ]
     return Response(
-        error.status, headers, cbor.dumps({"__type": error.code, "message": error.message, **_members(error)})
+        200, headers, cbor.dumps(jsonvalues.cbor_writer(route.service).structure(operation.output_shape)(result))
     )
 
 
@@ -437,11 +295,4 @@ _SERIALIZERS: dict[str, Callable[[OperationModel, Route, Mapping[str, Any], str]
     "rest-json": _serialize_rest_json,
     "rest-xml": _serialize_rest_xml,
     CBOR: _serialize_cbor,
-}
-_ERRORS: dict[str, Callable[[Route, AwsError, str], Response]] = {
-    "json": _json_error,
-    "query": _query_error,
-    "rest-json": _rest_json_error,
-    "rest-xml": _rest_xml_error,
-    CBOR: _cbor_error,
 }

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -62,171 +62,206 @@ KeyLookup = Callable[[str], Key | None]
 
 def verify(request: Request, route: Route, *, keys: KeyLookup, now: float) -> Verified:
     """Raises AwsError (400 or 403) when the request isn't signed by a known key for this service and time."""
-    refuse = refusals.of(route)
+    check = _Check(request, route, keys, now)
     authorization = request.headers.get("authorization", "")
     if authorization:
         if not authorization.startswith(ALGORITHM):
-            raise refuse.mechanism()
-        return _verify_header(request, route, authorization, keys, now, refuse)
+            raise check.refuse.mechanism()
+        return check.header(authorization)
     query = dict(request.query_pairs)
     if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
-        return _verify_presigned(request, route, query, keys, now, refuse)
+        return check.presigned(query)
     if "AWSAccessKeyId" in query and route.service == S3:
-        return _verify_presigned_v2(request, query, keys, now, refuse)
-    raise refuse.missing()
+        return check.presigned_v2(query)
+    raise check.refuse.missing()
 
 
-# --- version 4 in the header --------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Claim:
+    """What a request of version 4 says of its signature."""
+
+    credential: Credential
+    timestamp: str
+    names: list[str]
+    """The signed headers."""
+    payload: str
+    signature: str
 
 
-def _verify_header(
-    request: Request, route: Route, authorization: str, keys: KeyLookup, now: float, refuse: refusals.Refusals
-) -> Verified:
-    fields = _fields(authorization)
-    credential, signed, signature = request.credential, fields.get("SignedHeaders"), fields.get("Signature")
-    if credential is None or not signed or not signature:
-        raise refuse.malformed(
-            "Authorization header requires 'Credential' (KEY/DATE/REGION/SERVICE/aws4_request), 'SignedHeaders' and "
-            "'Signature' parameters."
+class _Check:
+    """One request's check, in the three ways that it can be signed."""
+
+    def __init__(self, request: Request, route: Route, keys: KeyLookup, now: float) -> None:
+        self.request = request
+        self.route = route
+        self.keys = keys
+        self.now = now
+        self.refuse = refusals.of(route)
+
+    # --- version 4 in the header ---
+
+    def header(self, authorization: str) -> Verified:
+        fields = _fields(authorization)
+        request, credential = self.request, self.request.credential
+        signed, signature = fields.get("SignedHeaders"), fields.get("Signature")
+        if credential is None or not signed or not signature:
+            raise self.refuse.malformed(
+                "Authorization header requires 'Credential' (KEY/DATE/REGION/SERVICE/aws4_request), 'SignedHeaders' "
+                "and 'Signature' parameters."
+            )
+        key = self._key(credential.access_key, request.headers.get("x-amz-security-token"))
+        timestamp = self._timestamp()
+        self._check_scope(credential, timestamp)
+        if abs(self.now - self._seconds(timestamp)) > self.refuse.tolerance:
+            raise self.refuse.skewed(timestamp, self.now)
+        payload = request.headers.get("x-amz-content-sha256")
+        if payload is None:
+            if self.route.service == S3:
+                raise self.refuse.malformed("Missing required header for this request: x-amz-content-sha256")
+            payload = hashlib.sha256(request.body).hexdigest()
+        names = signed.lower().split(";")
+        self._check_signed(names)
+        return self._match(key, _Claim(credential, timestamp, names, payload, signature))
+
+    def _timestamp(self) -> str:
+        """`x-amz-date`, else the Date header, in the form that is signed."""
+        given = self.request.headers.get("x-amz-date") or self.request.headers.get("date") or ""
+        if _DATE.fullmatch(given):
+            return given
+        seconds = timestamps.read(given) if given else None
+        if seconds is None:
+            raise self.refuse.malformed("AWS authentication requires a valid Date or x-amz-date header.")
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%SZ}"
+
+    # --- version 4 in the query string ---
+
+    def presigned(self, query: Mapping[str, str]) -> Verified:
+        request, credential, is_s3 = self.request, self.request.credential, self.route.service == S3
+        if (
+            any(not query.get(name) for name in _PRESIGNED)
+            or query["X-Amz-Algorithm"] != ALGORITHM
+            or credential is None
+        ):
+            raise self.refuse.malformed_query(
+                f"Query-string authentication version 4 requires the X-Amz-Algorithm ({ALGORITHM}), X-Amz-Credential, "
+                "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
+            )
+        key = self._key(credential.access_key, query.get("X-Amz-Security-Token"))
+        timestamp = query["X-Amz-Date"]
+        seconds = self._seconds(timestamp)
+        self._check_scope(credential, timestamp)
+        expires = query.get("X-Amz-Expires", "" if is_s3 else "900")
+        if not expires.isdecimal() or len(expires) > 9 or int(expires) > LONGEST_EXPIRY:
+            raise self.refuse.malformed_query(
+                f"X-Amz-Expires must be a number of seconds up to {LONGEST_EXPIRY} (a week)."
+            )
+        if self.now > seconds + int(expires):
+            raise self.refuse.expired(seconds + int(expires), self.now)
+        if seconds > self.now + self.refuse.tolerance:
+            raise self.refuse.skewed(timestamp, self.now)
+        payload = query.get("X-Amz-Content-Sha256") or request.headers.get("x-amz-content-sha256")
+        if payload is None:
+            payload = UNSIGNED if is_s3 else hashlib.sha256(request.body).hexdigest()
+        names = query["X-Amz-SignedHeaders"].lower().split(";")
+        self._check_signed([*names, "x-amz-content-sha256"])
+        return self._match(key, _Claim(credential, timestamp, names, payload, query["X-Amz-Signature"]))
+
+    # --- what both need ---
+
+    def _key(self, access_key: str, token: str | None) -> Key:
+        key = self.keys(access_key)
+        if key is None:
+            raise self.refuse.unknown_key()
+        if not hmac.compare_digest((token or "").encode(), (key.token or "").encode()):
+            raise self.refuse.invalid_token()
+        return key
+
+    def _seconds(self, timestamp: str) -> float:
+        try:
+            return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            raise self.refuse.malformed(f"'{timestamp}' is not a date and time (YYYYMMDDTHHMMSSZ).") from None
+
+    def _check_scope(self, credential: Credential, timestamp: str) -> None:
+        if credential.date != timestamp[:8]:
+            raise self.refuse.scope(
+                f"Date in Credential scope does not match YYYYMMDD of the request's date '{timestamp}'."
+            )
+        expected = spec.head(self.route.service).signing_name
+        if credential.service != expected:
+            raise self.refuse.scope(f"Credential should be scoped to correct service: '{expected}'.")
+
+    def _check_signed(self, names: Collection[str]) -> None:
+        """The host must be signed; of S3's requests every `x-amz-` header, so that nobody on the way can add one."""
+        if "host" not in names:
+            raise self.refuse.malformed("'host' must be among the SignedHeaders.")
+        if self.route.service == S3:
+            loose = sorted(name for name in self.request.headers if name.startswith("x-amz-") and name not in names)
+            if loose:
+                raise AwsError(
+                    f"There were headers present in the request which were not signed: {', '.join(loose)}",
+                    code="AccessDenied",
+                    status=403,
+                )
+
+    def _match(self, key: Key, claim: _Claim) -> Verified:
+        """Compute the signature that the request must have."""
+        credential, request = claim.credential, self.request
+        scope = f"{credential.date}/{credential.region}/{credential.service}/aws4_request"
+        signing_key = _signing_key(key.secret, credential.date, credential.region, credential.service)
+        query = _canonical_query(request.query)
+        headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in claim.names)
+        for path in _canonical_paths(request.path, self.route.service):
+            canonical = "\n".join((request.method, path, query, headers, ";".join(claim.names), claim.payload))
+            digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+            to_sign = "\n".join((ALGORITHM, claim.timestamp, scope, digest))
+            expected = hmac.digest(signing_key, to_sign.encode(), "sha256").hex()
+            if hmac.compare_digest(expected.encode(), claim.signature.encode()):
+                return Verified(
+                    access_key=key.access_key,
+                    region=credential.region,
+                    payload=claim.payload,
+                    signature=expected,
+                    signing_key=signing_key,
+                    timestamp=claim.timestamp,
+                    scope=scope,
+                )
+        raise self.refuse.mismatch()
+
+    # --- version 2 in the query string (S3) ---
+
+    def presigned_v2(self, query: Mapping[str, str]) -> Verified:
+        request = self.request
+        expires, signature = query.get("Expires", ""), query.get("Signature", "")
+        if not signature or not expires.isdecimal() or len(expires) > 12:
+            raise AwsError(
+                "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters",
+                code="AccessDenied",
+                status=403,
+            )
+        # What was a header when the URL was made is a parameter of it: the signature covers both alike.
+        headers = {name.lower(): value for name, value in query.items() if _v2_header(name.lower())}
+        headers |= {name: value for name, value in request.headers.items() if _v2_header(name)}
+        key = self._key(query["AWSAccessKeyId"], headers.get("x-amz-security-token"))
+        if self.now > int(expires):
+            raise self.refuse.expired(int(expires), self.now)
+        amz = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
+        to_sign = (
+            f"{request.method}\n{headers.get('content-md5', '').strip()}\n{headers.get('content-type', '').strip()}\n"
+            f"{expires}\n{amz}{_v2_resource(request)}"
         )
-    key = _key(credential.access_key, request.headers.get("x-amz-security-token"), keys, refuse)
-    timestamp = _timestamp(request.headers, refuse)
-    _check_scope(credential, route, timestamp, refuse)
-    seconds = _seconds(timestamp, refuse)
-    if abs(now - seconds) > refuse.tolerance:
-        raise refuse.skewed(timestamp, now)
-    payload = request.headers.get("x-amz-content-sha256")
-    if payload is None:
-        if route.service == S3:
-            raise refuse.malformed("Missing required header for this request: x-amz-content-sha256")
-        payload = hashlib.sha256(request.body).hexdigest()
-    names = signed.lower().split(";")
-    _check_signed(names, request, route, refuse)
-    return _match(
-        request, route, key, credential, timestamp, names, payload, signature, _canonical_query(request.query), refuse
-    )
+        expected = b64encode(hmac.digest(key.secret.encode(), to_sign.encode(), "sha1"))
+        if not hmac.compare_digest(expected, signature.encode()):
+            raise self.refuse.mismatch()
+        return Verified(key.access_key, "", request.headers.get("x-amz-content-sha256", UNSIGNED))
+
+
+_PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders")
 
 
 def _fields(authorization: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in authorization[len(ALGORITHM) :].split(","))
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _timestamp(headers: Mapping[str, str], refuse: refusals.Refusals) -> str:
-    """`x-amz-date`, else the Date header, in the form that is signed."""
-    given = headers.get("x-amz-date") or headers.get("date") or ""
-    if _DATE.fullmatch(given):
-        return given
-    seconds = timestamps.read(given) if given else None
-    if seconds is None:
-        raise refuse.malformed("AWS authentication requires a valid Date or x-amz-date header.")
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%SZ}"
-
-
-def _seconds(timestamp: str, refuse: refusals.Refusals) -> float:
-    try:
-        return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise refuse.malformed(f"'{timestamp}' is not a date and time (YYYYMMDDTHHMMSSZ).") from None
-
-
-def _key(access_key: str, token: str | None, keys: KeyLookup, refuse: refusals.Refusals) -> Key:
-    key = keys(access_key)
-    if key is None:
-        raise refuse.unknown_key()
-    if not hmac.compare_digest((token or "").encode(), (key.token or "").encode()):
-        raise refuse.invalid_token()
-    return key
-
-
-def _check_scope(credential: Credential, route: Route, timestamp: str, refuse: refusals.Refusals) -> None:
-    if credential.date != timestamp[:8]:
-        raise refuse.scope(f"Date in Credential scope does not match YYYYMMDD of the request's date '{timestamp}'.")
-    expected = spec.head(route.service).signing_name
-    if credential.service != expected:
-        raise refuse.scope(f"Credential should be scoped to correct service: '{expected}'.")
-
-
-def _check_signed(names: Iterable[str], request: Request, route: Route, refuse: refusals.Refusals) -> None:
-    """The host must be signed; of S3's requests every `x-amz-` header, so that nobody on the way can add one."""
-    if "host" not in names:
-        raise refuse.malformed("'host' must be among the SignedHeaders.")
-    if route.service == S3:
-        loose = sorted(name for name in request.headers if name.startswith("x-amz-") and name not in names)
-        if loose:
-            raise AwsError(
-                f"There were headers present in the request which were not signed: {', '.join(loose)}",
-                code="AccessDenied",
-                status=403,
-            )
-
-
-# --- version 4 in the query string --------------------------------------------------------------------------------
-
-
-def _verify_presigned(
-    request: Request,
-    route: Route,
-    query: Mapping[str, str],
-    keys: KeyLookup,
-    now: float,
-    refuse: refusals.Refusals,
-) -> Verified:
-    required = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders")
-    credential = request.credential
-    if any(not query.get(name) for name in required) or query["X-Amz-Algorithm"] != ALGORITHM or credential is None:
-        raise refuse.malformed_query(
-            f"Query-string authentication version 4 requires the X-Amz-Algorithm ({ALGORITHM}), X-Amz-Credential, "
-            "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
-        )
-    key = _key(credential.access_key, query.get("X-Amz-Security-Token"), keys, refuse)
-    timestamp = query["X-Amz-Date"]
-    seconds = _seconds(timestamp, refuse)
-    _check_scope(credential, route, timestamp, refuse)
-    expires = query.get("X-Amz-Expires", "" if route.service == S3 else "900")
-    if not expires.isdecimal() or int(expires) > LONGEST_EXPIRY:
-        raise refuse.malformed_query(f"X-Amz-Expires must be a number of seconds up to {LONGEST_EXPIRY} (a week).")
-    if now > seconds + int(expires):
-        raise refuse.expired(seconds + int(expires), now)
-    if seconds > now + refuse.tolerance:
-        raise refuse.skewed(timestamp, now)
-    payload = query.get("X-Amz-Content-Sha256") or request.headers.get("x-amz-content-sha256")
-    if payload is None:
-        payload = UNSIGNED if route.service == S3 else hashlib.sha256(request.body).hexdigest()
-    names = query["X-Amz-SignedHeaders"].lower().split(";")
-    _check_signed([*names, "x-amz-content-sha256"], request, route, refuse)
-    canonical_query = _canonical_query(request.query, without="X-Amz-Signature")
-    return _match(
-        request, route, key, credential, timestamp, names, payload, query["X-Amz-Signature"], canonical_query, refuse
-    )
-
-
-# --- the signature of version 4 -----------------------------------------------------------------------------------
-
-
-def _match(
-    request: Request,
-    route: Route,
-    key: Key,
-    credential: Credential,
-    timestamp: str,
-    names: Iterable[str],
-    payload: str,
-    signature: str,
-    canonical_query: str,
-    refuse: refusals.Refusals,
-) -> Verified:
-    scope = f"{credential.date}/{credential.region}/{credential.service}/aws4_request"
-    signing_key = _signing_key(key.secret, credential.date, credential.region, credential.service)
-    names = list(names)
-    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names)
-    for path in _canonical_paths(request.path, route.service):
-        canonical = "\n".join((request.method, path, canonical_query, headers, ";".join(names), payload))
-        to_sign = "\n".join((ALGORITHM, timestamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
-        expected = hmac.digest(signing_key, to_sign.encode(), "sha256").hex()
-        if hmac.compare_digest(expected.encode(), signature.encode()):
-            return Verified(credential.access_key, credential.region, payload, expected, signing_key, timestamp, scope)
-    raise refuse.mismatch()
 
 
 @lru_cache(maxsize=1024)
@@ -265,13 +300,14 @@ def _normalise(path: str) -> str:
     return "/" + "/".join(segments) + slash
 
 
-def _canonical_query(query: str, without: str = "") -> str:
+def _canonical_query(query: str) -> str:
+    """Sorted and encoded in one way, without the signature itself."""
     if not query:
         return ""
     pairs = []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if part and name != without:
+        if part and name != "X-Amz-Signature":
             pairs.append((_recode(name), _recode(value)))
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
@@ -284,42 +320,14 @@ def _recode(text: str) -> str:
     return quote(decoded, safe="-_.~", errors="surrogateescape")
 
 
-# --- version 2 in the query string (S3) ---------------------------------------------------------------------------
-
-_V2_RESOURCES = frozenset(
-    "accelerate acl analytics cors defaultObjectAcl delete inventory lifecycle location logging metrics notification "
-    "object-lock partNumber policy replication requestPayment response-cache-control response-content-disposition "
-    "response-content-encoding response-content-language response-content-type response-expires restore select "
-    "select-type storageClass tagging torrent uploadId uploads versionId versioning versions website".split()
-)
-
-
-def _verify_presigned_v2(
-    request: Request, query: Mapping[str, str], keys: KeyLookup, now: float, refuse: refusals.Refusals
-) -> Verified:
-    expires, signature = query.get("Expires", ""), query.get("Signature", "")
-    if not signature or not expires.isdecimal():
-        raise AwsError(
-            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters",
-            code="AccessDenied",
-            status=403,
-        )
-    # What was a header when the URL was made is a parameter of it: the signature covers both alike.
-    headers = {name.lower(): value for name, value in query.items() if _v2_header(name.lower())}
-    headers |= {name: value for name, value in request.headers.items() if _v2_header(name)}
-    key = _key(query["AWSAccessKeyId"], headers.get("x-amz-security-token"), keys, refuse)
-    if now > int(expires):
-        raise refuse.expired(int(expires), now)
-    amz = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
-    to_sign = (
-        f"{request.method}\n{headers.get('content-md5', '').strip()}\n{headers.get('content-type', '').strip()}\n"
-        f"{expires}\n{amz}{_v2_resource(request)}"
-    )
-    expected = b64encode(hmac.digest(key.secret.encode(), to_sign.encode(), "sha1"))
-    if not hmac.compare_digest(expected, signature.encode()):
-        raise refuse.mismatch()
-    payload = request.headers.get("x-amz-content-sha256", UNSIGNED)
-    return Verified(key.access_key, "", payload)
+_V2_RESOURCES = frozenset({
+    "accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location",
+    "logging", "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment",
+    "response-cache-control", "response-content-disposition", "response-content-encoding",
+    "response-content-language", "response-content-type", "response-expires", "restore", "select", "select-type",
+    "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+})  # fmt: skip
+"""The parameters that version 2 signs as part of the resource."""
 
 
 def _v2_header(name: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import botocore
 from botocore.loaders import Loader
@@ -78,8 +79,8 @@ def names() -> frozenset[str]:
 def head(name: str) -> Head:
     """The head of a service's model, read without parsing the rest of it."""
     metadata = _metadata(name)
-    protocols = metadata.get("protocols") or [metadata.get("protocol", "")]
     preferred = metadata.get("protocol", "")
+    protocols = metadata.get("protocols") or [preferred]
     endpoint_prefix = metadata.get("endpointPrefix", "")
     return Head(
         name=name,
@@ -129,7 +130,7 @@ def _loader() -> Loader:
 _METADATA = re.compile(r'"metadata"\s*:\s*(\{)')
 
 
-def _metadata(name: str) -> dict[str, object]:
+def _metadata(name: str) -> dict[str, Any]:
     """`metadata` stands before anything long in every model file; read 8 KiB, or all if it should not be there."""
     version = max(path.name for path in (DATA / name).iterdir() if any(path.glob("service-2.json*")))
     path = next((DATA / name / version).glob("service-2.json*"))
@@ -139,8 +140,9 @@ def _metadata(name: str) -> dict[str, object]:
         found = _METADATA.search(text)
         if found is not None:
             try:
-                return json.JSONDecoder().raw_decode(text, found.start(1))[0]
+                early: dict[str, Any] = json.JSONDecoder().raw_decode(text, found.start(1))[0]
+                return early
             except json.JSONDecodeError:
                 pass
-        metadata: dict[str, object] = json.loads(text + file.read())["metadata"]
+        metadata: dict[str, Any] = json.loads(text + file.read())["metadata"]
         return metadata

@@ -21,7 +21,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from modelwright.errors import OPERATIONS_PAGE, AwsError, UnsupportedOperation
-from modelwright.protocol import patterns, spec
+from modelwright.protocol import jsonvalues, patterns, spec
 
 Check = Callable[[Any, str, "_Findings"], None]
 
@@ -62,7 +62,8 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
         )
     if findings.unknown:
         raise UnsupportedOperation(
-            f"Modelwright does not know {_enumerate(findings.unknown)} in {operation}. Leave it out, or see {OPERATIONS_PAGE}."
+            f"Modelwright does not know {_enumerate(findings.unknown)} in {operation}. "
+            f"Leave it out, or see {OPERATIONS_PAGE}."
         )
 
 
@@ -126,17 +127,25 @@ class _Compiler:
         streams = bool(shape.serialization.get("streaming") or shape.serialization.get("eventstream"))
         key = (shape.name, streams)
         if key not in self._made:
-            self._made[key] = lambda value, path, findings: self._made[key](value, path, findings)  # while being made
+            self._made[key] = self._later(key)
             self._made[key] = _anything if streams else self._make(shape)
         return self._made[key]
 
+    def _later(self, key: tuple[str, bool]) -> Check:
+        """Stands in for the check of a recursive shape while that is being made."""
+
+        def check(value: Any, path: str, findings: _Findings) -> None:
+            self._made[key](value, path, findings)
+
+        return check
+
     def _make(self, shape: Shape) -> Check:
-        match shape.type_name:
-            case "structure":
-                return _anything if getattr(shape, "document", False) else self.structure(shape)
-            case "list":
+        match shape:
+            case StructureShape():
+                return _anything if jsonvalues.is_document(shape) else self.structure(shape)
+            case ListShape():
                 return self._list(shape)
-            case "map":
+            case MapShape():
                 return self._map(shape)
             case _:
                 return _scalar(shape)
@@ -144,7 +153,7 @@ class _Compiler:
     def structure(self, shape: StructureShape) -> Check:
         checks = {name: (_camel(name), self.shape(member)) for name, member in shape.members.items()}
         required = tuple(shape.required_members)
-        union = getattr(shape, "is_tagged_union", False)
+        union = shape.is_tagged_union
 
         def check(value: Any, path: str, findings: _Findings) -> None:
             if not isinstance(value, Mapping):
