@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelwright.config import Settings
 from modelwright.runtimes.base import ContainerSpec, Image
 from modelwright.runtimes.layout import Layout
-from modelwright.runtimes.sandbox import Sandbox, command, wrapper
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -30,32 +30,39 @@ SECRETS = (
 )
 """What only root may read in the folders that a container sees: hidden where the server (and a container) is root."""
 
+PIP_CACHE = "/var/cache/modelwright/pip"
+
 PYTHON = "/var/lib/modelwright/python"
 """The container's own Python environment, where the image's can't be made changeable by an overlay."""
 
 
-def prepare(
-    spec: ContainerSpec, folder: Path, settings: Settings, sandbox: Sandbox
-) -> tuple[tuple[str, ...], list[str], list[str]]:
-    """Write what the container needs into its folder.
+@dataclass(frozen=True)
+class Contents:
+    """A container that is ready to be put into a sandbox."""
 
-    Returns lines for its log, what its shim is to be started by, and the command for the shim.
-    """
+    layout: Layout
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    working_directory: str
+
+
+def prepare(spec: ContainerSpec, folder: Path, settings: Settings, *, overlay: bool) -> Contents:
+    """Write what the container needs into its folder. Raises FileNotFoundError for a source that isn't there."""
     home = home_directory()
     layout = Layout(folder)
     layout.system()
     layout.hide(str(settings.home))
     for secret in SECRETS if os.geteuid() == 0 else ():
         layout.hide(secret)
-    for name, target in (("tmp", "/tmp"), ("tmp", "/var/tmp"), ("home", home), ("ml", "/opt/ml")):  # noqa: S108
+    for name, target in (("tmp", "/tmp"), ("home", home), ("ml", "/opt/ml")):  # noqa: S108
         (folder / name).mkdir(exist_ok=True)
         layout.bind(folder / name, target, writable=True)
     (folder / "tmp").chmod(0o1777)
     pip_cache = settings.cache / "pip"
     pip_cache.mkdir(parents=True, exist_ok=True)
-    layout.bind(pip_cache, f"{home}/.cache/pip", writable=True)
+    layout.bind(pip_cache, PIP_CACHE, writable=True)
     environment = base_environment(home) | dict(spec.image.environment) | dict(spec.environment)
-    paths = _python(layout, spec.image, sandbox, environment)
+    paths = _python(layout, spec.image, environment, overlay=overlay)
     environment["PATH"] = ":".join([*paths, environment.get("PATH", PATH)])
     for path in (*spec.image.visible, *_pip_files(environment)):
         layout.bind(path, str(path))
@@ -67,11 +74,12 @@ def prepare(
         else:
             layout.bind(mount.source, mount.target, writable=mount.mode == "rw")
     working_directory = spec.working_directory or spec.image.working_directory
-    layout.folder(working_directory)
-    if not sandbox.overlay:
-        layout.copy()
-    run = command(sandbox, layout, spec.argv, environment, working_directory)
-    return spec.image.notes, wrapper(sandbox, layout), run
+    if not layout.exists(working_directory):
+        (folder / "workspace").mkdir()
+        layout.bind(folder / "workspace", working_directory, writable=True)
+    if not overlay:
+        layout.copy_now()
+    return Contents(layout, spec.argv, environment, working_directory)
 
 
 def home_directory() -> str:
@@ -85,7 +93,7 @@ def home_directory() -> str:
 def base_environment(home: str) -> dict[str, str]:
     """What every container has unless its image or its spec says otherwise. This machine's settings for pip count."""
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"} | pip | {"HOME": home, "PIP_CACHE_DIR": f"{home}/.cache/pip"}
+    return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"} | pip | {"HOME": home, "PIP_CACHE_DIR": PIP_CACHE}
 
 
 def interpreter_folders(python: Path) -> Iterator[Path]:
@@ -122,7 +130,7 @@ def own_environment(folder: Path, python: Path, seen_at: Path) -> None:
         (folder / "bin" / name).chmod(0o755)
 
 
-def _python(layout: Layout, image: Image, sandbox: Sandbox, environment: dict[str, str]) -> list[str]:
+def _python(layout: Layout, image: Image, environment: dict[str, str], *, overlay: bool) -> list[str]:
     """Make the image's Python environment changeable. Returns what comes first on the path."""
     for python in filter(None, (image.python, *image.visible)):
         if (python / "pyvenv.cfg").exists():
@@ -130,7 +138,7 @@ def _python(layout: Layout, image: Image, sandbox: Sandbox, environment: dict[st
                 layout.bind(installation, str(installation))
     if image.python is None:
         return []
-    if sandbox.overlay:
+    if overlay:
         layout.copy_on_write(image.python, str(image.python))
         return [f"{image.python}/bin"]
     layout.bind(image.python, str(image.python))

@@ -66,16 +66,13 @@ Entry = Bind | Folder | Link | Special
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy-on-write folder in the job's own: made from `lower`, changes in `upper`, to be seen at `merged`."""
+    """A copy-on-write folder: `source` as it is, the changes in `upper`; `work` belongs to the kernel."""
 
     folder: Path
+    """In the job's own."""
     source: Path
     file: str = ""
     """The only file of it that is meant; empty: all of it."""
-
-    @property
-    def lower(self) -> Path:
-        return self.folder / "lower"
 
     @property
     def upper(self) -> Path:
@@ -85,9 +82,21 @@ class Copy:
     def work(self) -> Path:
         return self.folder / "work"
 
-    @property
-    def merged(self) -> Path:
-        return self.folder / "merged"
+
+StepKind = Literal["tmpfs", "folder", "link", "ro", "rw", "copy", "proc", "dev", "device", "nothing"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do at a path of the container: make a folder, a link, or mount something there."""
+
+    kind: StepKind
+    path: str
+    source: str = ""
+    """Of `ro` and `rw`; what a `link` points to."""
+    copy: Copy | None = None
+    folder: bool = False
+    """What is mounted is a folder."""
 
 
 @dataclass
@@ -107,7 +116,12 @@ class Layout:
             elif host.is_dir():
                 self.entries[f"/{name}"] = Bind(host)
         self.entries |= {f"/{name}": Folder() for name in OWN}
-        self.entries |= {"/var/run": Link("/run"), "/proc": Special("proc"), "/dev": Special("dev")}
+        self.entries |= {
+            "/var/run": Link("/run"),
+            "/var/tmp": Link("/tmp"),  # noqa: S108 - the container's own
+            "/proc": Special("proc"),
+            "/dev": Special("dev"),
+        }
         self.entries |= {str(device): Special("device") for device in _accelerators()}
         for name in ("/etc/resolv.conf", "/etc/localtime"):
             real = Path(os.path.realpath(name))  # often a link into /run, which is the container's own
@@ -126,8 +140,6 @@ class Layout:
         copy = Copy(self.job / "cow" / str(len(self.copies)), *((source,) if folder else (source.parent, source.name)))
         copy.upper.mkdir(parents=True)
         copy.work.mkdir()
-        copy.merged.mkdir()
-        copy.lower.symlink_to(copy.source)
         self.copies.append(copy)
         self._put(target, Bind(source, writable=True, copy=len(self.copies) - 1), folder=folder)
 
@@ -144,9 +156,9 @@ class Layout:
             else:
                 self.copy_on_write(source, path)
 
-    def folder(self, path: str) -> None:
-        """There shall be a folder."""
-        self._ensure(self.resolve(path))
+    def exists(self, path: str) -> bool:
+        """Something is there already."""
+        return self._exists(self.resolve(path))
 
     def hide(self, path: str) -> None:
         """Nothing of it is to be seen, if it would be."""
@@ -155,11 +167,15 @@ class Layout:
         if host is not None and host.exists():
             self.entries[path] = Folder() if host.is_dir() else Special("nothing")
 
-    def copy(self) -> None:
+    def copy_now(self) -> None:
         """Really copy what is copy-on-write: where there are no overlays."""
-        for copy in self.copies:
-            copy_tree(copy.source / copy.file, copy.merged / copy.file)
-            copy_tree(copy.upper, copy.merged)
+        for number, copy in enumerate(self.copies):
+            made = copy.folder / "merged"
+            copy_tree(copy.source / copy.file, made / copy.file)
+            copy_tree(copy.upper, made)
+            for path, entry in self.entries.items():
+                if isinstance(entry, Bind) and entry.copy == number:
+                    self.entries[path] = Bind(made / copy.file, writable=True)
 
     def resolve(self, path: str) -> str:
         """The path with every symbolic link followed as in the container."""
@@ -184,52 +200,21 @@ class Layout:
         entry = self.entries[above]
         return entry.source / path[len(above) :].lstrip("/") if isinstance(entry, Bind) else None
 
-    def materialise(self) -> list[tuple[str, Path | Special, bool]]:
-        """Make the container's own folders, links and mount points in the job's folder.
-
-        Returns what is to be mounted, in order: path in the container, source, writable.
-        """
-        made: dict[str, Path] = {}
-        mounts: list[tuple[str, Path | Special, bool]] = []
+    def steps(self) -> Iterator[Step]:
+        """What makes the container's file system, in order."""
         for path, entry in sorted(self.entries.items(), key=lambda item: _parts(item[0])[::-1]):
-            place = self._place(path, made)
             if isinstance(entry, Folder):
-                if place is None or path == "/":
-                    place = self.job / "own" / str(len(made))
-                    mounts.append((path, place, True))
-                    made[path] = place
-                place.mkdir(parents=True, exist_ok=True)
+                own = path == "/" or isinstance(self.entries[self._above(dirname(path))], Folder)
+                yield Step("folder" if own and path != "/" else "tmpfs", path, folder=True)
             elif isinstance(entry, Link):
-                assert place is not None
-                place.symlink_to(entry.to)
+                yield Step("link", path, entry.to)
+            elif isinstance(entry, Special):
+                yield Step(entry.kind, path, folder=entry.kind in ("proc", "dev"))
+            elif entry.copy is not None:
+                yield Step("copy", path, copy=self.copies[entry.copy], folder=not self.copies[entry.copy].file)
             else:
-                source: Path | Special = self._source(entry) if isinstance(entry, Bind) else entry
-                if place is not None:
-                    _mount_point(place, folder=self._is_folder(entry))
-                mounts.append((path, source, isinstance(entry, Bind) and entry.writable))
-        return mounts
-
-    def _source(self, bind: Bind) -> Path:
-        if bind.copy is None:
-            return bind.source
-        copy = self.copies[bind.copy]
-        return copy.merged / copy.file
-
-    def _place(self, path: str, made: dict[str, Path]) -> Path | None:
-        """Where on the host the container's own `path` is; None when it lies in something mounted."""
-        if path == "/":
-            return None
-        above = self._above(dirname(path))
-        if not isinstance(self.entries[above], Folder):
-            return None
-        while above not in made:
-            above = dirname(above)
-        return made[above] / path[len(above) :].lstrip("/")
-
-    def _is_folder(self, entry: Entry) -> bool:
-        if isinstance(entry, Special):
-            return entry.kind in ("proc", "dev")
-        return isinstance(entry, Folder) or (isinstance(entry, Bind) and entry.source.is_dir())
+                kind: StepKind = "rw" if entry.writable else "ro"
+                yield Step(kind, path, str(entry.source), folder=entry.source.is_dir())
 
     def _above(self, path: str) -> str:
         while path not in self.entries:

@@ -40,7 +40,10 @@ class Controllers:
     def create(self, name: str, limits: Limits) -> list[Path]:
         """Make the groups of a container, once or again; it joins them itself."""
         made = []
-        for folder in dict.fromkeys(self.folders.values()):
+        wanted = {"memory": limits.memory is not None, "pids": True, "cpu": limits.cpus is not None}
+        if limits.cpus is not None and limits.cpus >= (os.cpu_count() or 1):
+            wanted["cpu"] = False  # joining a group takes time, too
+        for folder in dict.fromkeys(folder for controller, folder in self.folders.items() if wanted[controller]):
             group = folder / name
             group.mkdir(exist_ok=True)
             made.append(group)

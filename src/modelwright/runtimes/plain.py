@@ -22,8 +22,8 @@ from modelwright.runtimes.processes import MARK, UNBOXED
 from modelwright.runtimes.sandbox import INIT
 
 
-def prepare(spec: ContainerSpec, folder: Path, settings: Settings) -> tuple[tuple[str, ...], list[str], list[str]]:
-    """Write what the container needs into its folder. Returns as `contents.prepare` does."""
+def prepare(spec: ContainerSpec, folder: Path, settings: Settings) -> list[str]:
+    """Write what the container needs into its folder. Returns the command, for `shim.sh`."""
     tree = folder / "root"
     (tree / "opt" / "ml").mkdir(parents=True)
     for name in ("tmp", "home"):
@@ -60,9 +60,9 @@ def prepare(spec: ContainerSpec, folder: Path, settings: Settings) -> tuple[tupl
         file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     script = '. /dev/fd/3; exec 3<&-; cd -- "$1" || exit 125; shift\n' + INIT
     argv = [moved.text(word) for word in spec.argv]
-    note = f"modelwright: this machine has no sandbox; the container's /opt/ml is {tree}/opt/ml"
-    command = ["/bin/sh", "-c", script, "modelwright", str(working_directory), *argv]
-    return (*spec.image.notes, note), [], command
+    with open(folder / "log", "a") as log:
+        log.write(f"modelwright: this machine has no sandbox; the container's /opt/ml is {tree}/opt/ml\n")
+    return ["/bin/sh", "-c", script, "modelwright", str(working_directory), *argv]
 
 
 class _Moved:

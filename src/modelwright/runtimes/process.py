@@ -11,23 +11,30 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import stat
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
 from modelwright.runtimes import contents, limits, plain, processes, sandbox
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Lost, Poll, Running
+from modelwright.runtimes.launching import launch
 
 SHIM = Path(__file__).with_name("shim.sh")
 
 KEPT = frozenset({"lock", "started", "exit"})
 """What `remove` leaves: with these the name stays used up."""
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    groups: list[Path]
+    cpus: frozenset[int]
+    data: int | None
 
 
 class ProcessRuntime:
@@ -39,7 +46,7 @@ class ProcessRuntime:
         self._settings = settings
         self._jobs = settings.jobs.absolute()
         self._processors = limits.Processors()
-        self._children: dict[str, tuple[subprocess.Popen[bytes], frozenset[int]]] = {}
+        self._started: dict[str, tuple[subprocess.Popen[bytes] | None, frozenset[int]]] = {}
         self._guard = threading.Lock()
 
     @property
@@ -117,7 +124,7 @@ class ProcessRuntime:
             if item.name in KEPT:
                 continue
             if item.is_dir(follow_symlinks=False):
-                _remove_tree(Path(item.path))
+                sandbox.remove_tree(Path(item.path))
             else:
                 os.unlink(item.path)
 
@@ -128,21 +135,40 @@ class ProcessRuntime:
 
     def _run(self, spec: ContainerSpec, folder: Path, lock: int) -> None:
         _clear(folder)
-        box = self.sandbox
-        try:
-            if box.kind == "none":
-                notes, wrapper, command = plain.prepare(spec, folder, self._settings)
-            else:
-                notes, wrapper, command = contents.prepare(spec, folder, self._settings, box)
-        except FileNotFoundError as error:
-            raise ConfigurationError(f"{spec.name} can't be started: {error.filename} does not exist.") from error
-        groups = self._limit(spec, folder)
+        with open(folder / "log", "ab") as log:
+            log.write("".join(f"{note}\n" for note in spec.image.notes).encode())
+        controllers = limits.controllers()
+        groups = controllers.create(limits.group_name(folder), spec.limits)
+        data_limit = None if "memory" in controllers.folders else spec.limits.memory
         taken = self._processors.take(spec.limits.cpus)
-        with open(folder / "log", "ab") as log, self._processors.confined(taken):
-            log.write("".join(f"{note}\n" for note in notes).encode())
-            log.flush()
-            child = subprocess.Popen(
-                [*wrapper, "/bin/sh", str(SHIM), str(folder), *map(str, groups), "--", *command],
+        try:
+            child = self._launch(spec, folder, lock, _Bounds(groups, taken, data_limit))
+        except FileNotFoundError as error:
+            self._processors.give_back(taken)
+            raise ConfigurationError(f"{spec.name} can't be started: {error.filename} does not exist.") from error
+        with self._guard:
+            self._started[spec.name] = (child, taken)
+
+    def _launch(self, spec: ContainerSpec, folder: Path, lock: int, bounds: _Bounds) -> subprocess.Popen[bytes] | None:
+        """Start its shim. Returns that, where it is a child of this process."""
+        box = self.sandbox
+        wrapper: list[str] = []
+        if box.kind == "none":
+            command = plain.prepare(spec, folder, self._settings)
+        else:
+            made = contents.prepare(spec, folder, self._settings, overlay=box.overlay)
+            container = (box, made.layout, made.argv, made.environment, made.working_directory)
+            if box.kind == "unshare":
+                sandbox.plan(*container, cgroups=bounds.groups, cpus=bounds.cpus, data_limit=bounds.data)
+                with open(folder / "log", "ab") as log:
+                    launch(folder, lock, log.fileno())
+                return None
+            wrapper, command = sandbox.wrapper(box, made.layout), sandbox.bubblewrap(*container)
+        if bounds.data is not None:
+            (folder / "data-limit").write_text(f"{bounds.data // 1024}\n")
+        with open(folder / "log", "ab") as log, self._processors.confined(bounds.cpus):
+            return subprocess.Popen(
+                [*wrapper, "/bin/sh", str(SHIM), str(folder), *map(str, bounds.groups), "--", *command],
                 stdin=lock,
                 stdout=log,
                 stderr=log,
@@ -150,21 +176,13 @@ class ProcessRuntime:
                 env={"PATH": os.environ.get("PATH", os.defpath), processes.MARK: str(folder)},
                 start_new_session=True,
             )
-        with self._guard:
-            self._children[spec.name] = (child, taken)
-
-    def _limit(self, spec: ContainerSpec, folder: Path) -> list[Path]:
-        controllers = limits.controllers()
-        if "memory" not in controllers.folders and spec.limits.memory is not None:
-            (folder / "data-limit").write_text(f"{spec.limits.memory // 1024}\n")
-        return controllers.create(limits.group_name(folder), spec.limits)
 
     def _reap(self, name: str) -> None:
         with self._guard:
-            child, taken = self._children.pop(name, (None, frozenset()))
+            child, taken = self._started.pop(name, (None, frozenset()))
+        self._processors.give_back(taken)
         if child is not None:
             child.wait()
-            self._processors.give_back(taken)
 
     def _tidy(self, name: str, folder: Path) -> None:
         """What an ended container has left outside its folder."""
@@ -229,24 +247,6 @@ def _clear(folder: Path) -> None:
         if item.name == "lock":
             continue
         if item.is_dir(follow_symlinks=False):
-            _remove_tree(Path(item.path))
+            sandbox.remove_tree(Path(item.path))
         else:
             os.unlink(item.path)
-
-
-def _remove_tree(folder: Path) -> None:
-    """Whatever the container did to the permissions in it."""
-
-    def force(_function: object, path: str, _error: object) -> None:
-        parent = os.path.dirname(path)
-        os.chmod(parent, stat.S_IRWXU)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, stat.S_IRWXU)
-            shutil.rmtree(path, onerror=force)
-        elif os.path.lexists(path):
-            os.unlink(path)
-
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder, onerror=force)

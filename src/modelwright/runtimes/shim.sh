@@ -19,7 +19,8 @@
     (
         exec </dev/null
         for cgroup in $cgroups; do
-            echo 0 >"$cgroup/cgroup.procs" || exit 125
+            # a thread moves at once; moving a process waits until none of this machine is just forking
+            if [ -e "$cgroup/tasks" ]; then echo 0 >"$cgroup/tasks"; else echo 0 >"$cgroup/cgroup.procs"; fi || exit 125
         done
         ulimit -c 0
         [ ! -e data-limit ] || { read -r limit <data-limit && ulimit -d "$limit"; } || exit 125
