@@ -85,10 +85,8 @@ def _depth(document: Json) -> int:
     depth, level = 0, [document]
     while level:
         depth += 1
-        inner = (
-            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
-        )
-        level = [value for values in inner for value in values]
+        nested = [value for value in level if isinstance(value, dict | list)]
+        level = [inner for value in nested for inner in (value.values() if isinstance(value, dict) else value)]
     return depth
 
 
