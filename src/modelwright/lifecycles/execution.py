@@ -40,9 +40,9 @@ Semantics, from AWS's pages "Pipelines steps", "StopPipelineExecution", SDK v2's
 - A failed step puts out what depends on it; independent branches go on (ours). A Fail step lets nothing new start;
   what runs is left to end.
 - Stop lets nothing new start and stops what runs.
-- At the end: Failed when a step failed; CompletedWithFailures instead when every failed or stopped step had a dependent
-  that ran because of it (a trigger other than Completed); Stopped when it was stopped, or a step was from outside;
-  else Succeeded.
+- At the end: Failed when a step failed, else Stopped when it was stopped or a step was from outside, else Succeeded. A
+  failed or stopped step with a dependent that ran because of it (by a trigger other than Completed) does not count, but
+  makes it CompletedWithFailures instead of Succeeded.
 - RetryPolicies start a step again while it is running; no other step sees the failure.
 - Retry runs the failed and stopped steps again, and what was put out by them; what succeeded stays.
 """
@@ -331,12 +331,12 @@ def _wait(
 
 def _end(state: Execution) -> Fact:
     broken = [run for run in state.runs.values() if run.status != "Succeeded"]
-    failed = any(run.status == "Failed" for run in broken)
-    if broken and not state.stopping and all(_handled(state, run.name) for run in broken):
-        return ("ExecutionEnded", {"status": "CompletedWithFailures"})
-    if failed:
+    unhandled = [run for run in broken if not _handled(state, run.name)]
+    if any(run.status == "Failed" for run in unhandled):
         return ("ExecutionEnded", {"status": "Failed", "failure_reason": STEPS_FAILED})
-    return ("ExecutionEnded", {"status": "Stopped" if broken or state.stopping else "Succeeded"})
+    if unhandled or state.stopping:
+        return ("ExecutionEnded", {"status": "Stopped"})
+    return ("ExecutionEnded", {"status": "CompletedWithFailures" if broken else "Succeeded"})
 
 
 def _handled(state: Execution, name: str) -> bool:

@@ -352,6 +352,14 @@ def test_a_failure_that_nobody_waited_for_is_still_one():
     assert pair.state.failure_reason == STEPS_FAILED
 
 
+def test_a_stop_stands_above_a_failure_that_somebody_waited_for():
+    pair = dependent("Failed")
+    pair.ended("A", "Failed")
+    pair.tell("StopRequested")
+    pair.ended("N")
+    assert pair.state.status == "Stopped"
+
+
 def test_who_waits_for_a_step_that_never_runs_never_runs():
     chain = run(*CHAIN, training("Clean", after=[{"Step": "C", "Trigger": "Any"}]))
     chain.ended("A", "Failed")
