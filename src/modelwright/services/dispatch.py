@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelwright.errors import UnsupportedOperation
+from modelwright.services.members import Table, check_members
 
 Document = dict[str, Any]
 Handler = Callable[..., Any]
@@ -51,14 +52,16 @@ class Call(Protocol):
     def __call__(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document: ...
 
 
-def operation(name: str, *, quick: bool = False) -> Callable[[Handler], Handler]:
+def operation(name: str, *, quick: bool = False, members: Table | None = None) -> Callable[[Handler], Handler]:
     """Mark a method as the handler of an AWS operation.
 
     `quick` promises that it only reads and answers within about a millisecond: the server then runs it on the event
-    loop instead of handing it to a thread.
+    loop instead of handing it to a thread. `members` says which of the operation's input members are honoured: the
+    others are refused before the handler is called. Without it all are honoured.
     """
 
     def mark(handler: Handler) -> Handler:
+        handler.members = members  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.aws_operation = name  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.quick = quick  # type: ignore[attr-defined]  # read back by Dispatcher
         return handler
@@ -96,19 +99,24 @@ class Dispatcher:
         """All supported (service, operation), sorted."""
         return sorted(self._handlers)
 
+    def members(self, service: str, operation: str) -> Table | None:
+        """What becomes of each input member; None where all are honoured."""
+        table: Table | None = getattr(self._find(service, operation), "members", None)
+        return table
+
     def call(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
         """Run an operation and return its result. Raises AwsError."""
         handler = self._find(service, operation)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(f"{service}:{operation} streams: await acall()")
-        self._validate(service, operation, parameters)
+        self._check(handler, service, operation, parameters)
         result: Document = handler(context, dict(parameters))
         return result
 
     async def acall(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
         """The same for asynchronous callers: runs what streams here, what may take long in a thread."""
         handler = self._find(service, operation)
-        self._validate(service, operation, parameters)
+        self._check(handler, service, operation, parameters)
         if inspect.iscoroutinefunction(handler):
             result: Document = await handler(context, dict(parameters))
         elif getattr(handler, "quick", False):
@@ -116,6 +124,12 @@ class Dispatcher:
         else:
             result = await asyncio.to_thread(handler, context, dict(parameters))
         return result
+
+    def _check(self, handler: Handler, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        self._validate(service, operation, parameters)
+        table = getattr(handler, "members", None)
+        if table is not None:
+            check_members(operation, table, parameters)
 
     def _find(self, service: str, operation: str) -> Handler:
         try:

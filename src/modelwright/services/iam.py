@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from modelwright.arns import EXECUTION_ROLE, EXECUTION_ROLE_ID, PARTITION, Arn
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, refused
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import History
 from modelwright.store.resources import (
@@ -114,9 +114,8 @@ class Iam:
                 role["_Attached"] = [_managed_arn("AmazonSageMakerFullAccess")]
                 _insert(transaction, role)
 
-    @operation("CreateRole")
+    @operation("CreateRole", members=CREATE_MEMBERS)
     def create_role(self, context: Context, parameters: dict[str, Any]) -> Document:
-        check_members("CreateRole", CREATE_MEMBERS, parameters)
         name = parameters["RoleName"]
         trust = _policy(parameters["AssumeRolePolicyDocument"])
         role = _new_role(context.account, name, parameters.get("Path", "/"), trust, self.now())
@@ -264,10 +263,9 @@ class Iam:
         page, rest = _page(parameters, sorted(tags, key=lambda tag: str(tag["Key"])), lambda tag: str(tag["Key"]))
         return {"Tags": page, **rest}
 
-    @operation("SimulatePrincipalPolicy")
+    @operation("SimulatePrincipalPolicy", members=SIMULATE_MEMBERS)
     def simulate_principal_policy(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Everything is allowed to a role of this account. Raises NoSuchEntity for a role that there is not."""
-        check_members("SimulatePrincipalPolicy", SIMULATE_MEMBERS, parameters)
         arn = Arn.parse(parameters["PolicySourceArn"])
         if arn.service != "iam" or arn.resource_type != "role" or arn.account != context.account:
             raise _no_such(f"{arn} is not a role of account {context.account}; there are only roles here.")

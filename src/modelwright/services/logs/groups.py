@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from modelwright.arns import Arn
-from modelwright.errors import InvalidParameterException, ResourceAlreadyExistsException, UnsupportedOperation
+from modelwright.errors import InvalidParameterException, ResourceAlreadyExistsException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.logs.common import find_group, group_of_identifier, make_token, no_group, open_token
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.store import logs
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import History
@@ -19,6 +20,25 @@ MOST_TAGS = 50
 # fmt: off
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 # fmt: on
+
+CREATE_MEMBERS: Table = {
+    "logGroupName": HONOURED,
+    "kmsKeyId": refused("Leave it out: there are no KMS keys here."),
+    "tags": HONOURED,
+    "logGroupClass": refused("Leave it out: all groups are STANDARD.", "STANDARD"),
+    "deletionProtectionEnabled": refused("Leave it out: groups can't be protected.", False),
+}
+
+DESCRIBE_MEMBERS: Table = {
+    "accountIdentifiers": refused("There is one account here."),
+    "logGroupNamePrefix": HONOURED,
+    "logGroupNamePattern": HONOURED,
+    "nextToken": HONOURED,
+    "limit": HONOURED,
+    "includeLinkedAccounts": refused("There is one account here.", False),
+    "logGroupClass": refused("Leave it out: all groups are STANDARD.", "STANDARD"),
+    "logGroupIdentifiers": HONOURED,
+}
 
 
 class LogGroups:
@@ -32,16 +52,10 @@ class LogGroups:
     def _milliseconds(self) -> int:
         return int(self._now() * 1000)
 
-    @operation("CreateLogGroup")
+    @operation("CreateLogGroup", members=CREATE_MEMBERS)
     def create_log_group(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceAlreadyExistsException when there is a group of this name."""
         group = parameters["logGroupName"]
-        if parameters.get("logGroupClass", "STANDARD") != "STANDARD":
-            raise UnsupportedOperation.member("CreateLogGroup", "logGroupClass", "Leave it out: all are STANDARD.")
-        if "kmsKeyId" in parameters:
-            raise UnsupportedOperation.member("CreateLogGroup", "kmsKeyId", "Leave it out: there are no KMS keys.")
-        if parameters.get("deletionProtectionEnabled"):
-            raise UnsupportedOperation.member("CreateLogGroup", "deletionProtectionEnabled", "Leave it out.")
         with self.database.write() as transaction:
             if find_resource(transaction, GROUP_KIND, group) is not None:
                 raise ResourceAlreadyExistsException("The specified log group already exists")
@@ -58,12 +72,9 @@ class LogGroups:
                 raise no_group()
         return {}
 
-    @operation("DescribeLogGroups")
+    @operation("DescribeLogGroups", members=DESCRIBE_MEMBERS)
     def describe_log_groups(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Groups by name: of a prefix, or whose name contains a pattern."""
-        for member in ("accountIdentifiers", "includeLinkedAccounts"):
-            if parameters.get(member):
-                raise UnsupportedOperation.member("DescribeLogGroups", member, "There is one account here.")
         prefix, pattern = parameters.get("logGroupNamePrefix", ""), parameters.get("logGroupNamePattern", "")
         if prefix and pattern:
             raise InvalidParameterException("LogGroup name prefix and LogGroup name pattern are mutually exclusive.")
@@ -78,7 +89,6 @@ class LogGroups:
                 and pattern.lower() in group["logGroupName"].lower()
                 and group["logGroupName"] > after
                 and (not names or group["logGroupName"] in names)
-                and parameters.get("logGroupClass", "STANDARD") == "STANDARD"
             ]
             page = groups[:limit]
             sizes = logs.stored_bytes(transaction, [group["logGroupName"] for group in page])

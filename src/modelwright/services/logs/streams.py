@@ -12,11 +12,11 @@ from modelwright.errors import (
     InvalidParameterException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
-    UnsupportedOperation,
 )
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.logs.common import DAY, find_group, group_of_identifier, make_token, oldest, open_token
 from modelwright.services.logs.patterns import parse_pattern
+from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.store import logs
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import History
@@ -29,6 +29,43 @@ SCANNED_EVENTS = 100_000
 BATCH_BYTES = 1_048_576
 TOO_NEW = 7_200_000
 TOO_OLD = 14 * DAY
+
+_UNMASK = recorded("Nothing is masked here.")
+
+GET_MEMBERS: Table = {
+    "logGroupName": HONOURED,
+    "logGroupIdentifier": HONOURED,
+    "logStreamName": HONOURED,
+    "startTime": HONOURED,
+    "endTime": HONOURED,
+    "nextToken": HONOURED,
+    "limit": HONOURED,
+    "startFromHead": HONOURED,
+    "unmask": _UNMASK,
+}
+
+FILTER_MEMBERS: Table = {
+    "logGroupName": HONOURED,
+    "logGroupIdentifier": HONOURED,
+    "logStreamNames": HONOURED,
+    "logStreamNamePrefix": HONOURED,
+    "startTime": HONOURED,
+    "endTime": HONOURED,
+    "filterPattern": HONOURED,
+    "nextToken": HONOURED,
+    "limit": HONOURED,
+    "startFromHead": refused("Leave it out, or use GetLogEvents to read backwards.", True),
+    "interleaved": recorded("Lines of several streams are always in the order of their times, as on AWS."),
+    "unmask": _UNMASK,
+}
+
+PUT_MEMBERS: Table = {
+    "logGroupName": HONOURED,
+    "logStreamName": HONOURED,
+    "logEvents": HONOURED,
+    "sequenceToken": recorded("Needed no more on AWS either."),
+    "entity": refused("Leave it out: entities are not kept."),
+}
 
 
 class LogStreams:
@@ -88,7 +125,7 @@ class LogStreams:
             result["nextToken"] = make_token([last.last_event or 0, last.name])
         return result
 
-    @operation("PutLogEvents")
+    @operation("PutLogEvents", members=PUT_MEMBERS)
     def put_log_events(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Add lines. Those too old or too far in the future are left out, and the answer says which."""
         events = [(event["timestamp"], event["message"]) for event in parameters["logEvents"]]
@@ -111,7 +148,7 @@ class LogStreams:
         result: Document = {"nextSequenceToken": f"{now:056d}"}
         return result | {"rejectedLogEventsInfo": rejected} if rejected else result
 
-    @operation("GetLogEvents")
+    @operation("GetLogEvents", members=GET_MEMBERS)
     def get_log_events(self, _: Context, parameters: dict[str, Any]) -> Document:
         """A page of one stream's lines, oldest first within the page.
 
@@ -147,12 +184,10 @@ class LogStreams:
             "nextBackwardToken": _position_token("b", first),
         }
 
-    @operation("FilterLogEvents")
+    @operation("FilterLogEvents", members=FILTER_MEMBERS)
     def filter_log_events(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Lines of several streams in the order of their times. A page may be empty and yet have a next one."""
         group = _group_name(parameters)
-        if parameters.get("startFromHead") is False:
-            raise UnsupportedOperation.member("FilterLogEvents", "startFromHead = False", "Use GetLogEvents.")
         matches = parse_pattern(parameters.get("filterPattern", ""))
         token = open_token(parameters, int, int)
         limit = parameters.get("limit", PAGE_EVENTS)

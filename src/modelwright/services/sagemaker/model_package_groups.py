@@ -8,7 +8,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ConflictException, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, refused
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group
 from modelwright.store.resources import (
@@ -43,10 +43,9 @@ LIST_MEMBERS: Table = {
 class ModelPackageGroups(SageMakerService):
     """CreateModelPackageGroup and what belongs to it."""
 
-    @operation("CreateModelPackageGroup")
+    @operation("CreateModelPackageGroup", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ValidationException when there is a group of this name."""
-        check_members("CreateModelPackageGroup", MEMBERS, parameters)
         name = parameters["ModelPackageGroupName"]
         arn = sagemaker_arn(context.region, context.account, "model-package-group", name)
         now = self.now()
@@ -70,9 +69,8 @@ class ModelPackageGroups(SageMakerService):
         with self.database.read() as transaction:
             return find_group(transaction, parameters["ModelPackageGroupName"])
 
-    @operation("ListModelPackageGroups", quick=True)
+    @operation("ListModelPackageGroups", quick=True, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
-        check_members("ListModelPackageGroups", LIST_MEMBERS, parameters)
         with self.database.read() as transaction:
             page = list_resources(transaction, list_query(GROUP, parameters))
         return answer("ModelPackageGroupSummaryList", page, _summary)

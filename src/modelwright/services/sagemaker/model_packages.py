@@ -15,7 +15,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
+from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
 from modelwright.services.sagemaker.checks import NO_ENCRYPTION, check_s3_uri, check_unique
 from modelwright.services.sagemaker.models import MODEL_DATA
@@ -116,13 +116,12 @@ UPDATE_MEMBERS: Table = {
 class ModelPackages(SageMakerService):
     """CreateModelPackage and what belongs to it."""
 
-    @operation("CreateModelPackage")
+    @operation("CreateModelPackage", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """A version of a group, or a package of its own.
 
         The same ClientToken with the same request answers with the package that it made.
         """
-        check_members("CreateModelPackage", MEMBERS, parameters)
         _check(parameters)
         versioned = "ModelPackageGroupName" in parameters
         with self.database.write() as transaction:
@@ -195,10 +194,9 @@ class ModelPackages(SageMakerService):
             )
             return answer("ModelPackageSummaryList", list_resources(transaction, query), _summary)
 
-    @operation("UpdateModelPackage")
+    @operation("UpdateModelPackage", members=UPDATE_MEMBERS)
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Approve, reject, describe: what may change of a package."""
-        check_members("UpdateModelPackage", UPDATE_MEMBERS, parameters)
         now = self.now()
         with self.database.write() as transaction:
             package = find_package(transaction, parameters["ModelPackageArn"], lock=True)

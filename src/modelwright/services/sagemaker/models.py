@@ -8,7 +8,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
+from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken
 from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
 from modelwright.services.sagemaker.package_names import find_package
@@ -84,10 +84,9 @@ class Models(SageMakerService):
         super().__init__(database=database, history=history, now=now)
         self._check_image = check_image
 
-    @operation("CreateModel")
+    @operation("CreateModel", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ValidationException when there is a model of this name."""
-        check_members("CreateModel", MEMBERS, parameters)
         for container in _containers(parameters):
             self._check(container)
         name = parameters["ModelName"]

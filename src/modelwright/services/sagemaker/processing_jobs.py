@@ -8,7 +8,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ResourceInUse, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
+from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick, taken
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
@@ -102,10 +102,9 @@ class ProcessingJobs(SageMakerService):
         self._check_image = check_image
         self._known_instance_type = known_instance_type
 
-    @operation("CreateProcessingJob")
+    @operation("CreateProcessingJob", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceInUse when there is a job of this name."""
-        check_members("CreateProcessingJob", MEMBERS, parameters)
         self._check(parameters)
         name = parameters["ProcessingJobName"]
         arn = sagemaker_arn(context.region, context.account, "processing-job", name)

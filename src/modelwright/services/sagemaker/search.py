@@ -17,7 +17,7 @@ from typing import Any
 
 from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, refused
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.services.sagemaker.base import SageMakerService
 from modelwright.store.database import Transaction
 from modelwright.store.resources import Query, get_tags, list_resources
@@ -51,10 +51,9 @@ _BATCH = 500
 class Search(SageMakerService):
     """The Search operation."""
 
-    @operation("Search")
+    @operation("Search", members=MEMBERS)
     def search(self, _: Context, parameters: dict[str, Any]) -> Document:
         """A page of the resources that satisfy the expression; latest modified first unless sorted otherwise."""
-        check_members("Search", MEMBERS, parameters)
         kind = parameters["Resource"]
         if kind not in ARNS:
             raise UnsupportedOperation.member(
@@ -64,9 +63,7 @@ class Search(SageMakerService):
         _check(expression)
         with self.database.read() as transaction:
             found = [
-                document
-                for document in _candidates(transaction, kind, expression)
-                if _satisfies(document, expression)
+                document for document in _candidates(transaction, kind, expression) if _satisfies(document, expression)
             ]
             documents, token = _page(kind, found, parameters)
             results = [{kind: _public(_tagged(transaction, kind, document))} for document in documents]
