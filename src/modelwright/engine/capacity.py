@@ -53,13 +53,13 @@ _EXCEPTIONS = {
 # GPUs of a size, by family; "" is every other size.
 _GPUS = {
     "g4dn": {"12xlarge": 4, "": 1},
-    **dict.fromkeys(("g5", "g6", "g6e"), {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8, "": 1}),
-    **dict.fromkeys(("g7", "g7e"), {"12xlarge": 2, "24xlarge": 4, "48xlarge": 8, "": 1}),
+    **{key: {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8, "": 1} for key in ("g5", "g6", "g6e")},
+    **{key: {"12xlarge": 2, "24xlarge": 4, "48xlarge": 8, "": 1} for key in ("g7", "g7e")},
     "p2": {"xlarge": 1, "8xlarge": 8, "16xlarge": 16},
     "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
     "p5": {"4xlarge": 1, "": 8},
     "p6e-gb200": {"": 4},
-    **dict.fromkeys(("p3dn", "p4d", "p4de", "p5e", "p5en", "p6-b200", "p6-b300"), {"": 8}),
+    **{key: {"": 8} for key in ("p3dn", "p4d", "p4de", "p5e", "p5en", "p6-b200", "p6-b300")},
 }
 _NAME = re.compile(r"ml\.([a-z0-9-]+)\.(medium|large|(?:([1-9]\d{0,2}))?xlarge)")
 

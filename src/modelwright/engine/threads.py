@@ -69,21 +69,33 @@ class Timer:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._heap: list[tuple[float, int, Action]] = []
+        self._heap: list[tuple[float, int]] = []
+        self._actions: dict[int, Action] = {}
         self._count = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def at(self, time: float, action: Action) -> None:
-        """Call `action` once, at `time` (epoch seconds) or soon after."""
+    def at(self, time: float, action: Action) -> Action:
+        """Call `action` once, at `time` (epoch seconds) or soon after. Returns what cancels it."""
+        number = next(self._count)
         with self._changed:
-            heapq.heappush(self._heap, (time, next(self._count), action))
+            self._actions[number] = action
+            heapq.heappush(self._heap, (time, number))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="engine-timer", daemon=True)
                 self._thread.start()
             elif self._heap[0][0] == time:
                 self._changed.notify()
+        return lambda: self._cancel(number)
+
+    def _cancel(self, number: int) -> None:
+        """A day's limit of a job that took a second must not be kept for a day."""
+        with self._changed:
+            self._actions.pop(number, None)
+            if len(self._heap) > 2 * len(self._actions) + 100:
+                self._heap = [entry for entry in self._heap if entry[1] in self._actions]
+                heapq.heapify(self._heap)
 
     def close(self) -> None:
         with self._changed:
@@ -98,8 +110,9 @@ class Timer:
                     self._changed.wait(wait if wait is None else min(wait, threading.TIMEOUT_MAX))
                 if self._closed:
                     return
-                _, _, action = heapq.heappop(self._heap)
+                action = self._actions.pop(heapq.heappop(self._heap)[1], None)
             try:
-                action()
+                if action is not None:
+                    action()
             except Exception:
                 _log.exception("a timed action of the engine's failed")

@@ -1,0 +1,491 @@
+"""Training and processing jobs, driven: capacity, image, inputs, start, watch, stop, outputs.
+
+The order is `lifecycles.job`'s; here is how each effect is done, and that each may be done again. A job has a folder
+of its own beside the runtime's: `ml` is its /opt/ml, `outputs` the folders of a processing job's outputs, `scratch`
+what the engine puts together for it. It is made before the fact `Prepared`, never touched by the engine while the
+container may run, and deleted when the job has ended.
+
+What goes wrong is said as AWS says it: ClientError for what the request names and isn't there, AlgorithmError for what
+the container did, InternalServerError for us and this machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from modelwright.engine.capacity import Capacity, Share, instance_type
+from modelwright.engine.inputs import mount_input, restore
+from modelwright.engine.log_shipping import JobLog, LogShipper
+from modelwright.engine.opt_ml import (
+    ROOT,
+    Contract,
+    Output,
+    network_interface,
+    processing_contract,
+    training_contract,
+)
+from modelwright.engine.outputs import Mirror, read_text, upload_archive, upload_tree, weight
+from modelwright.engine.worker import Work
+from modelwright.errors import AwsError, ConfigurationError
+from modelwright.images.base import Images
+from modelwright.lifecycles import job as lifecycle
+from modelwright.lifecycles import job_document
+from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact, Job, client_error, internal_error, verdict
+from modelwright.objects.base import ObjectStore
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Running, Runtime
+from modelwright.store.database import Database, Transaction
+from modelwright.store.history import Event
+from modelwright.store.resources import find_resource, replace_resource
+
+_log = logging.getLogger(__name__)
+
+MIRROR_INTERVAL = 5.0
+"""Seconds between two looks at what a running job uploads continuously."""
+LIGHT = 8 << 20
+"""Outputs of fewer bytes are stored before anybody is told that they are being uploaded."""
+TAIL_LINES = 20
+TELL_INTERVAL = 1.0
+
+_KINDS = {"training-job": "TrainingJob", "processing-job": "ProcessingJob"}
+_UNSEEN = frozenset({"Signalled", "TimedOut", "Created", "StopRequested"})
+"""Facts that change nothing in a document."""
+
+
+@dataclass
+class _Files:
+    """Where a job's folder and its parts are."""
+
+    root: Path
+
+    @property
+    def ml(self) -> Path:
+        return self.root / "ml"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+    def of(self, output: Output) -> Path:
+        """The host's folder behind an output's LocalPath."""
+        if output.target.startswith(f"{ROOT}/") and not output.target.startswith(f"{ROOT}/processing"):
+            return self.ml / output.target[len(ROOT) + 1 :]
+        return self.root / "outputs" / quote(output.name, safe="").replace(".", "%2E")
+
+
+@dataclass
+class _Active:
+    """What is kept in memory of a job that has not ended."""
+
+    contract: Contract
+    container: str
+    files: _Files
+    share: Share
+    spec: ContainerSpec | None = None
+    log: JobLog | None = None
+    mirrors: list[Mirror] | None = None
+    notes: set[str] = field(default_factory=set)
+
+
+class Jobs:
+    """The driver of streams of kind `Job`."""
+
+    kind = "Job"
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        runtime: Runtime,
+        objects: ObjectStore,
+        images: Images,
+        capacity: Capacity,
+        logs: LogShipper,
+        folder: Path,
+        client_environment: Callable[[str], Mapping[str, str]],
+        now: Callable[[], float],
+        grace: float = lifecycle.STOP_GRACE,
+        mirror_interval: float = MIRROR_INTERVAL,
+    ) -> None:
+        """`client_environment(region)` is what lets AWS's clients inside a job find this server."""
+        self._database = database
+        self._runtime = runtime
+        self._objects = objects
+        self._images = images
+        self._capacity = capacity
+        self._logs = logs
+        self._folder = folder
+        self._client_environment = client_environment
+        self._now = now
+        self._grace = grace
+        self._mirror_interval = mirror_interval
+        self._interface = network_interface()
+        self._lock = threading.Lock()
+        self._active: dict[str, _Active] = {}
+
+    # The state machine
+
+    def begin(self, stream: str) -> Job:
+        return Job()
+
+    def apply(self, state: Job, event: Event) -> Job:
+        return lifecycle.apply(state, event.kind, event.data, event.time)
+
+    def decide(self, state: Job, now: float) -> Sequence[Fact]:
+        return lifecycle.decide(state)
+
+    def outstanding(self, state: Job) -> Sequence[Effect]:
+        return lifecycle.outstanding(state)
+
+    def ended(self, state: Job) -> bool:
+        return state.phase == "Ended"
+
+    def recover(self, stream: str, state: Job) -> None:
+        if state.phase in ("Starting", "Running"):
+            self._capacity.hold(stream, self._job(stream).share)
+
+    def record(self, transaction: Transaction, stream: str, state: Job, events: Sequence[Event]) -> None:
+        telling = [event for event in events if event.kind not in _UNSEEN]
+        if not telling:
+            return
+        kind, name = _resource(stream)
+        document = find_resource(transaction, kind, name)
+        if document is None:
+            return
+        fold = job_document.training if kind == "TrainingJob" else job_document.processing
+        for event in telling:
+            document = fold(document, event.kind, event.data, event.time)
+        status = document[f"{kind}Status"]
+        replace_resource(transaction, kind, name, document, modified=document["LastModifiedTime"], status=status)
+        active = self._active.get(stream)
+        if state.phase == "Ended" and active is not None and active.log is not None and active.log.recorded:
+            self._logs.forget(transaction, stream)
+
+    def perform(self, work: Work) -> Sequence[Fact] | None:
+        return _EFFECTS[work.effect.kind](self, work)
+
+    def failure(self, work: Work, error: Exception) -> Sequence[Fact]:
+        reason = internal_error(f"{work.effect.kind} failed: {type(error).__name__}: {error}")
+        return [("Ended", {"Status": "Failed", "FailureReason": reason})]
+
+    def closed(self, stream: str, state: Job) -> None:
+        self._capacity.release(stream)
+        with self._lock:
+            active = self._active.pop(stream, None)
+        if state.handle:
+            handle = Handle(**state.handle)
+            if not state.exit:  # an internal error ended the job before its container
+                self._runtime.stop(handle, grace=0)
+                self._runtime.watch(handle, lambda: self._tidy(handle))
+                return
+            self._tidy(handle)
+        elif active is not None:
+            shutil.rmtree(active.files.root, ignore_errors=True)
+
+    def folders(self) -> list[Path]:
+        """The jobs' folders that there are."""
+        return list(self._folder.glob("*.work"))
+
+    def sweep(self, folders: Sequence[Path], open_streams: set[str]) -> None:
+        """Delete what an earlier process had no time to delete."""
+        for folder in folders:
+            kind, name, created = folder.name.removesuffix(".work").split(".")
+            if f"{kind}/{name}" not in open_streams:
+                self._tidy(Handle(self._runtime.name, f"{kind}.{name}.{created}"))
+
+    # Effects
+
+    def _prepare(self, work: Work) -> Sequence[Fact] | None:
+        job = self._job(work.stream)
+        try:
+            image = self._image(work, job)
+        except (AwsError, ConfigurationError) as error:
+            return _failed(client_error(f"The image {job.contract.image} can't be used: {error}"))
+        if not work.owed():
+            return []
+        reason = self._capacity.request(work.stream, job.share, job.contract.created, work.resume)
+        if reason is not None:
+            if not work.state.waiting_told:
+                work.tell([("Queued", {"Message": reason})])
+                self._note(job, [reason])
+            return None
+        began = self._now()
+        try:
+            job.spec = self._make(job, image)
+        except AwsError as error:
+            text = error.message if error.code == "ValidationException" else f"{error.code} ({error.status}): {error}"
+            return _failed(client_error(f"Data download failed: {text}"))
+        self._note(job, self._capacity_notes(job))
+        contract = job.contract
+        return [
+            (
+                "Prepared",
+                {
+                    "Began": began,
+                    "Inputs": bool(contract.inputs),
+                    **({"MaxRuntime": contract.max_runtime} if contract.max_runtime else {}),
+                    "Continuous": bool(self._mirrors(job)),
+                },
+            )
+        ]
+
+    def _start(self, work: Work) -> Sequence[Fact]:
+        job = self._job(work.stream)
+        try:
+            if job.spec is None:  # after a restart: it may run already, so its folder stays as it is
+                image = self._images.resolve(job.contract.image, lambda line: None)
+                job.spec = self._spec(job, image)
+            handle = self._runtime.start(job.spec)
+        except (AwsError, ConfigurationError) as error:
+            return _failed(client_error(f"The container can't be started: {error}"))
+        return [("Started", {"Handle": asdict(handle)})]
+
+    def _watch(self, work: Work) -> Sequence[Fact] | None:
+        job, handle = self._job(work.stream), Handle(**work.state.handle)
+        log = self._log(work.stream, job, handle)
+        found = self._runtime.poll(handle)
+        if isinstance(found, Running):
+            self._logs.follow(log)
+            self._runtime.watch(handle, work.resume)
+            return None
+        self._capacity.release(work.stream)
+        exited = _exited(found)
+        heavy = weight_of(job, LIGHT) >= LIGHT
+        if heavy:
+            return [("Exited", exited)]
+        return [("Exited", exited), *self._end(work, job, lifecycle.apply(work.state, "Exited", exited, self._now()))]
+
+    def _collect(self, work: Work) -> Sequence[Fact]:
+        return self._end(work, self._job(work.stream), work.state)
+
+    def _limit(self, work: Work) -> Sequence[Fact]:
+        job = self._job(work.stream)
+        self._note(job, [f"The job has run for its MaxRuntimeInSeconds, {job.contract.max_runtime:g}: it is stopped."])
+        return [("TimedOut", {})]
+
+    def _stop(self, work: Work) -> Sequence[Fact]:
+        self._runtime.stop(Handle(**work.state.handle), grace=self._grace)
+        return [("Signalled", {})]
+
+    def _sync(self, work: Work) -> None:
+        job = self._job(work.stream)
+        for mirror in self._mirrors(job):
+            try:
+                mirror.sync(self._objects)
+            except AwsError as error:  # it may work next time; the job's end is what counts
+                _log.warning("%s: %s could not be uploaded: %s", work.stream, mirror.folder.name, error)
+        work.resume_at(self._now() + self._mirror_interval)
+
+    # Before the start
+
+    def _image(self, work: Work, job: _Active) -> Image:
+        image = self._images.ready(job.contract.image)
+        if image is not None:
+            return image
+        told = 0.0
+
+        def progress(line: str) -> None:
+            nonlocal told
+            self._note(job, [line])
+            now = self._now()
+            if now - told >= TELL_INTERVAL:
+                told = now
+                work.tell([("Preparing", {"Message": f"Preparing the image: {line}"[:REASON_LIMIT]})])
+
+        return self._images.resolve(job.contract.image, progress)
+
+    def _make(self, job: _Active, image: Image) -> ContainerSpec:
+        """Make the job's folder, from nothing. Raises AwsError."""
+        files, contract = job.files, job.contract
+        shutil.rmtree(files.root, ignore_errors=True)
+        for folder in contract.folders:
+            (files.ml / folder).mkdir(parents=True, exist_ok=True)
+        for path, text in contract.files.items():
+            (files.ml / path).write_text(text)
+        checkpoints = [contract.checkpoints] if contract.checkpoints else []
+        for output in (*contract.outputs, *checkpoints):
+            files.of(output).mkdir(parents=True, exist_ok=True)
+        spec = self._spec(job, image)
+        if contract.checkpoints is not None:
+            restore(self._objects, contract.checkpoints.uri, files.of(contract.checkpoints))
+        return spec
+
+    def _spec(self, job: _Active, image: Image) -> ContainerSpec:
+        contract, files = job.contract, job.files
+        mounts = [Mount(files.ml, ROOT, "rw")]
+        mounts += [mount_input(self._objects, wanted, files.scratch) for wanted in contract.inputs]
+        checkpoints = [contract.checkpoints] if contract.checkpoints else []
+        for output in (*contract.outputs, *checkpoints):
+            if not files.of(output).is_relative_to(files.ml):
+                mounts.append(Mount(files.of(output), output.target, "rw"))
+        mounts.sort(key=lambda mount: mount.target.count("/"))  # what is mounted inside another comes after it
+        total, share = self._capacity.total, job.share
+        return ContainerSpec(
+            name=job.container,
+            image=image,
+            argv=contract.command(image),
+            environment={**self._client_environment(contract.region), **contract.environment},
+            mounts=tuple(mounts),
+            limits=Limits(
+                cpus=share.cpus if share.cpus < total.cpus else None,
+                memory=share.memory if share.memory < total.memory else None,
+            ),
+        )
+
+    def _capacity_notes(self, job: _Active) -> list[str]:
+        wanted = instance_type(job.contract.instance_type)
+        if wanted is None:
+            return []
+        notes = []
+        if wanted.vcpus > job.share.cpus or wanted.memory > job.share.memory:
+            has = Share(wanted.vcpus, wanted.memory)
+            notes.append(f"{wanted.name} has {has}; this machine gives the job {job.share}.")
+        if wanted.gpus:
+            notes.append(f"{wanted.name} has {wanted.gpus} GPU; the job sees the GPUs of this machine, if it has any.")
+        return notes
+
+    # After the end
+
+    def _end(self, work: Work, job: _Active, state: Job) -> Sequence[Fact]:
+        """Log, metrics and outputs of an exited job, and how it ended."""
+        contract, files = job.contract, job.files
+        log = self._log(work.stream, job, Handle(**state.handle))
+        self._logs.finish(log)
+        failed = state.exit.get("Code") != 0
+        failure_text = read_text(files.ml / "output/failure", REASON_LIMIT) if failed else ""
+        found = verdict(state, failure_text, self._logs.tail(log, TAIL_LINES) if failed else [])
+        data: dict[str, Any] = {"Status": found.status}
+        try:
+            stored = self._upload(job, found.status)
+        except AwsError as error:
+            stored = False
+            found = lifecycle.Verdict("Failed", reason=client_error(f"Failed to upload the outputs: {error}"))
+            data["Status"] = found.status
+        if found.why:
+            data["Why"] = found.why
+        if found.reason:
+            data["FailureReason"] = found.reason
+        if contract.artifacts is not None and stored:
+            data["ModelArtifacts"] = {"S3ModelArtifacts": contract.artifacts}
+        if contract.kind == "processing" and (message := read_text(files.ml / "output/message", REASON_LIMIT)):
+            data["ExitMessage"] = message
+        if metrics := log.metrics.final():
+            data["FinalMetricDataList"] = metrics
+        return [("Ended", data)]
+
+    def _upload(self, job: _Active, status: str) -> bool:
+        """Store what an ended job leaves; whether that includes its model.
+
+        A stopped training job keeps what it has written, a failed one only what it wrote to /opt/ml/output/data; of a
+        processing job that did not complete only continuous outputs are stored.
+        """
+        notes: list[str] = []
+        for mirror in self._mirrors(job):
+            notes += mirror.sync(self._objects, ended=True)
+        training = job.contract.kind == "training"
+        for output in job.contract.outputs:
+            folder = job.files.of(output)
+            if status != "Completed" and not (training and (status == "Stopped" or output.name == "output")):
+                continue
+            if output.form == "tree":
+                notes += upload_tree(self._objects, folder, output.uri)
+            elif output.form == "archive" and (output.name == "model" or weight(folder, 1)):
+                notes += upload_archive(self._objects, folder, output.uri, job.files.scratch)
+        self._note(job, notes)
+        return training and status in ("Completed", "Stopped")
+
+    def _tidy(self, handle: Handle) -> None:
+        """The folder goes last: as long as it is there, the next start tidies up again."""
+        try:
+            self._runtime.remove(handle)
+        except Exception:
+            _log.exception("what the runtime keeps of %s could not be removed", handle.name)
+        shutil.rmtree(self._files(handle.name).root, ignore_errors=True)
+
+    # What is known of a job
+
+    def _job(self, stream: str) -> _Active:
+        with self._lock:
+            active = self._active.get(stream)
+        if active is None:
+            kind, name = _resource(stream)
+            with self._database.read() as transaction:
+                document = find_resource(transaction, kind, name)
+            if document is None:
+                raise LookupError(f"{kind} '{name}' has no document")
+            training = kind == "TrainingJob"
+            contract = training_contract(document, self._interface) if training else processing_contract(document)
+            wanted = instance_type(contract.instance_type)
+            share = self._capacity.share(wanted) if wanted else self._capacity.total
+            with self._lock:
+                container = _container(stream, contract)
+                active = self._active.setdefault(stream, _Active(contract, container, self._files(container), share))
+        return active
+
+    def _files(self, container: str) -> _Files:
+        return _Files(self._folder / f"{container}.work")
+
+    def _log(self, stream: str, job: _Active, handle: Handle) -> JobLog:
+        if job.log is None:
+            contract = job.contract
+            job.log = self._logs.open(stream, contract.log_group, contract.log_stream, handle, contract.metrics)
+        return job.log
+
+    def _mirrors(self, job: _Active) -> list[Mirror]:
+        if job.mirrors is None:
+            contract = job.contract
+            continuous = [output for output in contract.outputs if output.form == "mirror"]
+            continuous += [contract.checkpoints] if contract.checkpoints else []
+            job.mirrors = [Mirror(job.files.of(output), output.uri) for output in continuous]
+        return job.mirrors
+
+    def _note(self, job: _Active, lines: Sequence[str]) -> None:
+        """Say something in the job's log, once."""
+        new = [line for line in lines if line not in job.notes]
+        job.notes.update(new)
+        self._logs.note(job.contract.log_group, job.contract.log_stream, new)
+
+
+def weight_of(job: _Active, limit: int) -> int:
+    """About how much an ended job has to upload."""
+    total = 0
+    for output in job.contract.outputs:
+        total += weight(job.files.of(output), limit)
+    return total
+
+
+_EFFECTS: Mapping[str, Callable[[Jobs, Work], Sequence[Fact] | None]] = {
+    "prepare": Jobs._prepare,
+    "start": Jobs._start,
+    "watch": Jobs._watch,
+    "collect": Jobs._collect,
+    "limit": Jobs._limit,
+    "stop": Jobs._stop,
+    "sync": Jobs._sync,
+}
+
+
+def _failed(reason: str) -> list[Fact]:
+    return [("Ended", {"Status": "Failed", "FailureReason": reason})]
+
+
+def _exited(found: Exit | Lost) -> dict[str, Any]:
+    if isinstance(found, Lost):
+        return {"Lost": found.reason}
+    return {"Code": found.code, "Ended": found.ended, **({"OutOfMemory": True} if found.out_of_memory else {})}
+
+
+def _resource(stream: str) -> tuple[str, str]:
+    kind, _, name = stream.partition("/")
+    return _KINDS[kind], name
+
+
+def _container(stream: str, contract: Contract) -> str:
+    """Unique for ever: a job that was deleted may have a namesake."""
+    return f"{stream.replace('/', '.', 1)}.{int(contract.created * 1000):x}"
