@@ -18,6 +18,9 @@ class Attributes:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+NOTHING = Attributes()
+
+
 @dataclass(frozen=True)
 class Condition:
     """Judged in the transaction that writes, so of two conditional writers one wins.

@@ -174,6 +174,7 @@ class BlobWriter:
         self._hasher = hasher
         self._offset = offset
         self._fd = -1
+        self._made = self._kept = False
 
     @property
     def size(self) -> int:
@@ -195,15 +196,19 @@ class BlobWriter:
         hasher = self._hasher
         return Sealed(self.blob, inode, hasher.size, hasher.md5(), hasher.values())
 
+    def keep(self) -> None:
+        """Somebody needs the sealed blob now: `discard` will do nothing."""
+        self._kept = True
+
     def discard(self) -> None:
-        """Give up; safe at any time, also after `seal`."""
-        opened = self._fd != -1
+        """Give up; safe at any time."""
         self._close()
-        if self._offset is None and (opened or self._hasher.size):
+        if self._made and not self._kept and self._offset is None:
             self._blobs.remove(self.blob)
 
     def _open(self) -> int:
         if self._fd == -1:
+            self._made = True
             path = self._blobs.path(self.blob)
             if self._offset is None:
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)

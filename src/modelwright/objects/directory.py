@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from modelwright.errors import AwsError
 from modelwright.objects import checksums, errors, listing
-from modelwright.objects.attributes import ALWAYS, Attributes, Condition
+from modelwright.objects.attributes import ALWAYS, NOTHING, Attributes, Condition
 from modelwright.objects.base import ObjectInfo
 from modelwright.objects.blobs import Blobs, BlobWriter, Sealed, pieces
 from modelwright.objects.checksums import FULL_OBJECT, Hasher
@@ -207,11 +207,36 @@ class DirectoryStore:
 
     # Writing
 
-    def begin(self, algorithms: Collection[str] = ()) -> BlobWriter:
-        """Begin to write bytes that `put` will give a name."""
-        return self._blobs.write(Hasher(algorithms))
+    def begin(self, algorithm: str = checksums.DEFAULT_ALGORITHM) -> BlobWriter:
+        """Begin to write bytes that `put` will give a name; discard them when it comes to nothing."""
+        return self._blobs.write(Hasher([algorithm]))
 
     def put(
+        self,
+        bucket: str,
+        key: str,
+        writer: BlobWriter,
+        attributes: Attributes = NOTHING,
+        *,
+        condition: Condition = ALWAYS,
+        check: Callable[[Sealed], None] = lambda sealed: None,
+    ) -> ObjectInfo:
+        """Make what was written the object, if `check` finds nothing wrong with it.
+
+        Raises NoSuchBucket, PreconditionFailed and what `check` raises; then the bytes are gone.
+        """
+        try:
+            sealed = writer.seal()
+            check(sealed)
+            (algorithm,) = sealed.checksums
+            info = self._put(bucket, key, sealed, attributes, algorithm=algorithm, condition=condition)
+        except BaseException:
+            writer.discard()
+            raise
+        writer.keep()
+        return info
+
+    def _put(
         self,
         bucket: str,
         key: str,
@@ -221,7 +246,6 @@ class DirectoryStore:
         algorithm: str = checksums.DEFAULT_ALGORITHM,
         condition: Condition = ALWAYS,
     ) -> ObjectInfo:
-        """Make sealed bytes the object; they are gone when this fails. Raises NoSuchBucket, PreconditionFailed."""
         info = ObjectInfo(
             bucket=bucket,
             key=key,
@@ -273,7 +297,7 @@ class DirectoryStore:
         self.bucket(bucket)
         sealed = self._adopt(source) if move else None
         if sealed is not None:
-            return self.put(bucket, key, sealed, Attributes())
+            return self._put(bucket, key, sealed, NOTHING)
         info = self._put_stream(bucket, key, pieces(source))
         if move:
             source.unlink()
@@ -281,15 +305,14 @@ class DirectoryStore:
 
     def _put_stream(self, bucket: str, key: str, stream: Iterator[bytes]) -> ObjectInfo:
         self.bucket(bucket)
-        writer = self.begin([checksums.DEFAULT_ALGORITHM])
+        writer = self.begin()
         try:
             for piece in stream:
                 writer.write([piece])
-            sealed = writer.seal()
         except BaseException:
             writer.discard()
             raise
-        return self.put(bucket, key, sealed, Attributes())
+        return self.put(bucket, key, writer)
 
     def _adopt(self, source: Path) -> Sealed | None:
         """Take the file itself, if it is an ordinary one that nobody else has a link to."""
@@ -329,7 +352,7 @@ class DirectoryStore:
                 sealed = self._twin(entry, file, algorithm or _algorithm(entry.info))
             if sealed is not None:
                 chosen = algorithm or _algorithm(entry.info)
-                return self.put(*target, sealed, attributes, algorithm=chosen, condition=condition)
+                return self._put(*target, sealed, attributes, algorithm=chosen, condition=condition)
 
     def _twin(self, entry: Entry, file: BinaryIO, algorithm: str) -> Sealed | None:
         """The source's bytes as a new blob; None when the source was overwritten just now."""

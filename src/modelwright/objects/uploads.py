@@ -90,9 +90,11 @@ class _Slab:
 
 
 class PartWriter:
-    """One part on its way in. `commit` makes it known, `discard` forgets it."""
+    """One part on its way in. `commit` makes it known, `discard` forgets it. `slot`: its place in the slab and size."""
 
-    def __init__(self, uploads: Uploads, upload: Upload, number: int, writer: BlobWriter, slot: int | None) -> None:
+    def __init__(
+        self, uploads: Uploads, upload: Upload, number: int, writer: BlobWriter, slot: tuple[int, int] | None = None
+    ) -> None:
         self.upload = upload
         self._uploads = uploads
         self._number = number
@@ -105,6 +107,10 @@ class PartWriter:
         return self._writer.size
 
     def write(self, chunks: Sequence[Chunk]) -> None:
+        """Raises IncompleteBody when more comes than was announced, for then it might not be ours to overwrite."""
+        size = self._writer.size + sum(len(chunk) for chunk in chunks)
+        if self._slot is not None and size > self._slot[1]:
+            raise errors.incomplete_body(self._slot[1], size)
         self._writer.write(chunks)
 
     def commit(self, check: Callable[[int, bytes, Mapping[str, bytes]], None]) -> Part:
@@ -120,7 +126,7 @@ class PartWriter:
                 modified=self._uploads.now(),
                 checksum=checksum,
                 blob=sealed.blob,
-                position=self._slot or 0,
+                position=self._slot[0] if self._slot else 0,
             )
             self._uploads.record(self.upload, part)
         except BaseException:
@@ -130,8 +136,10 @@ class PartWriter:
         return part
 
     def discard(self) -> None:
-        self._writer.discard()
-        self._close(failed=True)
+        """Give up; safe at any time, after `commit` it does nothing."""
+        if self._open:
+            self._writer.discard()
+            self._close(failed=True)
 
     def _close(self, *, failed: bool) -> None:
         if self._open and self._slot is not None:
@@ -209,9 +217,10 @@ class Uploads:
         found = self.find(bucket, key, upload)
         hasher = Hasher({found.algorithm or checksums.DEFAULT_ALGORITHM, *algorithms})
         position = self._reserve(found, number, length)
-        if position is None:
-            return PartWriter(self, found, number, self._blobs.write(hasher), None)
-        return PartWriter(self, found, number, self._blobs.write_at(found.slab, position, hasher), position)
+        if position is None or length is None:
+            return PartWriter(self, found, number, self._blobs.write(hasher))
+        writer = self._blobs.write_at(found.slab, position, hasher)
+        return PartWriter(self, found, number, writer, (position, length))
 
     def _reserve(self, upload: Upload, number: int, length: int | None) -> int | None:
         """The part's place in the slab; None: it needs a blob of its own."""
