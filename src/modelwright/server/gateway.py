@@ -71,19 +71,33 @@ class Gateway:
             return Response(200, [("Content-Type", "application/json")], self._health)
         if _is_registry(head):
             return _registry_answer()
+        request = head
+        route: Route | None = None
         try:
-            return await self._perform(head, incoming, request_id)
+            route, streaming = _route_of_head(head)
+            if streaming is None:
+                request = replace(head, body=await incoming.whole())
+            if route is None:
+                route = router.route(request)
+            result = await self._perform(request, route, streaming, incoming, request_id)
+            return serializer.serialize(route, result, request_id)
         except Disconnected:
             raise
         except AwsError as error:
-            return _error(head, error, request_id)
+            failure = error
         except Exception:
             _log.exception("%s: %s %s failed", request_id, head.method, head.path)
-            text = f"Modelwright failed to answer this request; its log has the reason under the id {request_id}."
-            return _error(head, InternalFailure(text), request_id)
+            failure = InternalFailure(
+                f"Modelwright failed to answer this request; its log has the reason under the id {request_id}."
+            )
+        return serializer.serialize_error(
+            route or router.hint(request), failure, request_id, head=head.method == "HEAD"
+        )
 
-    async def _perform(self, head: Request, incoming: Incoming, request_id: str) -> Response:
-        request, route, streaming = await _routed(head, incoming)
+    async def _perform(
+        self, request: Request, route: Route, streaming: str | None, incoming: Incoming, request_id: str
+    ) -> Document:
+        """The operation's result. `streaming` names the parameter that is the body, where that streams."""
         verified = sigv4.verify(request, route, keys=self._key, now=self._now())
         context = Context(
             account=self._account,
@@ -94,13 +108,11 @@ class Gateway:
         )
         if streaming is None:
             parameters = parser.parse(route, _decoded(request, route, verified))
-            result = await self._dispatcher.acall(context, route.service, route.operation, parameters)
-        else:
-            parameters = parser.parse(route, _without_framing(request, verified))
-            async with contextlib.aclosing(_body(request, verified, parameters, incoming)) as body:
-                parameters[streaming] = body
-                result = await self._dispatcher.acall(context, route.service, route.operation, parameters)
-        return serializer.serialize(route, result, request_id)
+            return await self._dispatcher.acall(context, route.service, route.operation, parameters)
+        parameters = parser.parse(route, _without_framing(request, verified))
+        async with contextlib.aclosing(_body(request, verified, parameters, incoming)) as body:
+            parameters[streaming] = body
+            return await self._dispatcher.acall(context, route.service, route.operation, parameters)
 
     def _key(self, key_id: str) -> sigv4.Key | None:
         key = self._keys.find(key_id)
@@ -112,15 +124,12 @@ class Gateway:
         return key.principal
 
 
-async def _routed(head: Request, incoming: Incoming) -> tuple[Request, Route, str | None]:
-    """The request, with its body unless that streams; its route; the name of the parameter that streams."""
-    if "x-amz-target" not in head.headers and not head.headers.get("content-type", "").startswith(_FORM):
-        route = router.route(head)
-        streaming = parser.streaming_member(route.service, route.operation)
-        if streaming is not None:
-            return head, route, streaming
-    request = replace(head, body=await incoming.whole())
-    return request, router.route(request), None
+def _route_of_head(head: Request) -> tuple[Route | None, str | None]:
+    """The route, None where the body may have a say; and the name of the parameter that streams, if one does."""
+    if "x-amz-target" in head.headers or head.headers.get("content-type", "").startswith(_FORM):
+        return None, None
+    route = router.route(head)
+    return route, parser.streaming_member(route.service, route.operation)
 
 
 def _decoded(request: Request, route: Route, verified: Verified) -> Request:
@@ -202,14 +211,6 @@ def _head(scope: MutableMapping[str, Any]) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
     )
-
-
-def _error(request: Request, error: AwsError, request_id: str) -> Response:
-    try:
-        route = router.route(request)
-    except AwsError:
-        route = router.hint(request)
-    return serializer.serialize_error(route, error, request_id, head=request.method == "HEAD")
 
 
 def _is_registry(request: Request) -> bool:
