@@ -24,7 +24,9 @@ DEFAULT_ALGORITHM = "CRC64NVME"
 Chunk = bytes | bytearray | memoryview
 
 
-class _Digest(Protocol):
+class Digest(Protocol):
+    """A running checksum."""
+
     def update(self, data: Chunk, /) -> None: ...
 
     def digest(self) -> bytes: ...
@@ -56,7 +58,7 @@ class _XxHash:
         return bytes(self._state.finalize())
 
 
-_NEW: dict[str, Callable[[], _Digest]] = {
+_NEW: dict[str, Callable[[], Digest]] = {
     "CRC32": lambda: _Crc(zlib.crc32, 4),
     "CRC32C": lambda: _Crc(crt.crc32c, 4),
     "CRC64NVME": lambda: _Crc(crt.crc64nvme, 8),
@@ -81,8 +83,13 @@ FULL_OBJECT_ALGORITHMS = frozenset(_COMBINE)
 COMPOSITE_ALGORITHMS = frozenset(ALGORITHMS) - {"CRC64NVME"}
 
 
-def new(algorithm: str) -> _Digest:
+def new(algorithm: str) -> Digest:
     """A running digest of one of ALGORITHMS."""
+    return _NEW[algorithm]()
+
+
+def new(algorithm: str) -> Digest:
+    """Begin a checksum of one of ALGORITHMS."""
     return _NEW[algorithm]()
 
 
