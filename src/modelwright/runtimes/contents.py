@@ -65,7 +65,8 @@ def prepare(spec: ContainerSpec, folder: Path, settings: Settings, *, overlay: b
     paths = _python(layout, spec.image, environment, overlay=overlay)
     environment["PATH"] = ":".join([*paths, environment.get("PATH", PATH)])
     for path in (*spec.image.visible, *_pip_files(environment)):
-        layout.bind(path, str(path))
+        if not layout.exists(str(path)):
+            layout.bind(path, str(path))
     if spec.image.root is not None:
         layout.lay(spec.image.root)
     for mount in sorted(spec.mounts, key=lambda mount: mount.target.count("/")):

@@ -30,6 +30,10 @@ KEPT = frozenset({"lock", "started", "exit"})
 """What `remove` leaves: with these the name stays used up."""
 
 
+_children: dict[Path, subprocess.Popen[bytes]] = {}
+"""Shims that are children of this process, by their job's folder; they must be waited for."""
+
+
 @dataclass(frozen=True)
 class _Bounds:
     groups: list[Path]
@@ -46,8 +50,7 @@ class ProcessRuntime:
         self._settings = settings
         self._jobs = settings.jobs.absolute()
         self._processors = limits.Processors()
-        self._started: dict[str, tuple[subprocess.Popen[bytes] | None, frozenset[int]]] = {}
-        self._guard = threading.Lock()
+        self._taken: dict[str, frozenset[int]] = {}
 
     @property
     def sandbox(self) -> sandbox.Sandbox:
@@ -146,8 +149,9 @@ class ProcessRuntime:
         except FileNotFoundError as error:
             self._processors.give_back(taken)
             raise ConfigurationError(f"{spec.name} can't be started: {error.filename} does not exist.") from error
-        with self._guard:
-            self._started[spec.name] = (child, taken)
+        self._taken[spec.name] = taken
+        if child is not None:
+            _children[folder] = child
 
     def _launch(self, spec: ContainerSpec, folder: Path, lock: int, bounds: _Bounds) -> subprocess.Popen[bytes] | None:
         """Start its shim. Returns that, where it is a child of this process."""
@@ -178,9 +182,8 @@ class ProcessRuntime:
             )
 
     def _reap(self, name: str) -> None:
-        with self._guard:
-            child, taken = self._started.pop(name, (None, frozenset()))
-        self._processors.give_back(taken)
+        self._processors.give_back(self._taken.pop(name, frozenset()))
+        child = _children.pop(self._folder(name), None)
         if child is not None:
             child.wait()
 
