@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import MISSING, fields
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ import click
 from modelwright import app, config
 from modelwright.cli import cli
 from modelwright.config import Settings
+from modelwright.services.members import rows
 
 DOCS = Path(__file__).parents[1] / "docs"
 MADE = "<!-- Made by scripts/generate.py: don't edit. -->\n"
@@ -30,20 +31,20 @@ def operations() -> str:
     lines = [
         MADE,
         "# Supported operations\n",
-        "Every other operation of AWS's answers `UnsupportedOperation` and names itself. An operation that is here does",
-        "what AWS's does; a member that it can't honour is refused by name.\n",
+        "Every other operation of AWS's answers `UnsupportedOperation` and names itself. An operation that is here",
+        "does what AWS's does; a member that it can't honour is refused by name.\n",
     ]
     with app.sample() as platform:
-        supported = platform.dispatcher.operations()
-        refused = platform.refused_members()
-        recorded = platform.recorded_members()
-    for service, names in groupby(supported, key=lambda pair: pair[0]):
+        tables = {pair: platform.dispatcher.members(*pair) for pair in platform.dispatcher.operations()}
+    for service, pairs in groupby(tables, key=lambda pair: pair[0]):
         lines.append(f"\n## {service}\n")
-        for _, name in names:
-            lines.append(f"- `{name}`")
-            for verb, table in (("refuses", refused), ("records, without effect here,", recorded)):
-                if members := table.get(name):
-                    lines += [f"  - {verb} `{member}`: {reason}" for member, reason in members.items()]
+        for pair in pairs:
+            lines.append(f"- `{pair[1]}`")
+            lines += [
+                f"  - `{member}`: {rule.fate}. {rule.why}".rstrip()
+                for member, rule in rows(tables[pair] or {})
+                if rule.fate != "honoured"
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +67,7 @@ def settings() -> str:
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings").body
     said = {
         first.target.id: after.value.value
-        for first, after in zip(body, body[1:], strict=False)
+        for first, after in pairwise(body)
         if isinstance(first, ast.AnnAssign)
         and isinstance(first.target, ast.Name)
         and isinstance(after, ast.Expr)
@@ -75,8 +76,8 @@ def settings() -> str:
     lines = [
         MADE,
         "# Settings\n",
-        "In `config.toml` of the home folder, in the environment as `MODELWRIGHT_<NAME>`, or on the command line (`--home`,",
-        "`--port`); the later wins.\n",
+        "In `config.toml` of the home folder, in the environment as `MODELWRIGHT_<NAME>`, or on the command line",
+        "(`--home`, `--port`); the later wins.\n",
         "| setting | default | what it is |",
         "| --- | --- | --- |",
     ]

@@ -9,12 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from modelwright import __version__
 from modelwright.config import Settings
 from modelwright.engine.capacity import known_instance_type
+from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
@@ -26,7 +28,9 @@ from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
 from modelwright.server.upstream import Upstream
-from modelwright.services.dispatch import Dispatcher
+from modelwright.services import s3
+from modelwright.services.dispatch import Context, Dispatcher, Document
+from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -66,8 +70,20 @@ class Platform:
         self.runtime = ProcessRuntime(settings)
         self.dispatcher = Dispatcher(self._services(), validate)
         before = original(environ)
+        self.engine = Engine(
+            settings=settings,
+            database=self.database,
+            history=self.history,
+            objects=self.objects,
+            images=self.images,
+            runtime=self.runtime,
+            call=self._call,
+            client_environment=lambda region: client_environment(
+                replace(settings, region=region), running.url, self.keys.job, self.authority, before
+            ),
+            now=time.time,
+        )
         self.proxy = Proxy(self.authority, Upstream.of(before), server.is_loopback(running.host))
-        self.job_environment = client_environment(settings, running.url, self.keys.job, self.authority, before)
         self.application: server.Application = Gateway(
             self.dispatcher,
             self.keys,
@@ -83,14 +99,19 @@ class Platform:
 
     def start(self) -> None:
         """Take up what an earlier process left."""
+        self.engine.start()
 
     def stop(self) -> None:
         """Running jobs go on."""
+        self.engine.close()
+        self.objects.close()
         self.database.close()
 
     def _services(self) -> Iterator[tuple[str, object]]:
         common = _Common(database=self.database, history=self.history, now=time.time)
+        yield from s3.services(self.objects)
         yield "sts", Sts()
+        yield "iam", Iam(**common, account=self.settings.account)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
         yield (
@@ -109,6 +130,11 @@ class Platform:
         yield "sagemaker", PipelineExecutions(**common)
         yield "sagemaker", Search(**common)
         yield "sagemaker", Tags(**common)
+
+    def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
+        """The door for the engine, which acts as the jobs' role."""
+        context = Context(self.settings.account, region, self.keys.job.principal, source="engine")
+        return self.dispatcher.call(context, service, operation, parameters)
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)
