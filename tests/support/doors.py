@@ -46,6 +46,7 @@ class Door:
     """`door("CreateModel", ModelName=...)`: validated like on the wire, the answer checked against the model."""
 
     def __init__(self, database, history, clock):
+        self.database, self.history, self.clock = database, history, clock
         common = {"database": database, "history": history, "now": clock}
         jobs = {**common, "check_image": check_image, "known_instance_type": lambda name: name != "ml.g5.48xlarge"}
         services = [

@@ -40,7 +40,7 @@ from modelwright.store.resources import (
 )
 
 MAX_DEFINITION = 1048576
-"""Characters of a definition, also of one that lies in S3."""
+"""Bytes of a definition that lies in S3; of one in the request the model says the same of characters."""
 
 _ROLE = recorded("Only its form is checked: steps run with the role that their own arguments name.")
 _LOCATION: Table = {
@@ -228,14 +228,14 @@ class Pipelines(SageMakerService):
     def _read(self, bucket: str, key: str) -> str:
         where = f"PipelineDefinitionS3Location s3://{bucket}/{key}"
         try:
-            text = self._objects.read(bucket, key).decode()
+            size = self._objects.head(bucket, key).size
+            if size > MAX_DEFINITION:
+                raise ValidationException(f"it has {size} bytes; the limit is {MAX_DEFINITION}.")
+            return self._objects.read(bucket, key).decode()
         except AwsError as error:
             raise ValidationException(f"{where} can't be read: {error.message}") from error
         except UnicodeDecodeError as error:
             raise ValidationException(f"{where} is not text in UTF-8: {error}.") from error
-        if len(text) > MAX_DEFINITION:
-            raise ValidationException(f"{where} has {len(text)} characters; the limit is {MAX_DEFINITION}.")
-        return text
 
 
 def fingerprint(parameters: Mapping[str, Any]) -> str:
