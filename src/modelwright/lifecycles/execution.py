@@ -22,9 +22,10 @@ Events, in the stream `execution/ID` (a member in [] may be absent):
     decide   ExecutionEnded     status, [failure_reason]
     engine   StepStarted        step, [metadata] (`{"TrainingJob": {"Arn": ...}}`: PipelineExecutionStepMetadata)
     engine   StepEnded          step, status (Succeeded, Failed, Stopped), [failure_reason], [metadata], [outcome]
-                                [exception] (`outcome`: of a condition, a boolean; `exception`: of a failure, what
-                                RetryPolicies call it, such as SageMaker.JOB_INTERNAL_ERROR: where a policy of the
-                                step says so, the step is not over but Starting again, with the next attempt)
+                                (of a condition, a boolean), [cache_hit] (the ARN of the execution whose result was
+                                taken), [exception] (of a failure, what RetryPolicies call it, such as
+                                SageMaker.JOB_INTERNAL_ERROR: where a policy of the step says so, the step is not over
+                                but Starting again, with the next attempt)
 
 Effects, each for the step `key`: `start` a step that is Starting (call its Create operation, adopt what exists; a
 condition is evaluated and a Fail step failed on the spot: from Starting to StepEnded), `watch` one that is Executing,
@@ -85,6 +86,8 @@ class StepRun:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     outcome: bool | None = None
     reused_from: str | None = None
+    cache_hit: str | None = None
+    """The ARN of the execution whose cached result this is."""
     retries: int = 0
     """How often its retry policies have made it start again since it began."""
     not_before: float | None = None
@@ -226,6 +229,7 @@ def _step_ended(state: Execution, data: Mapping[str, Any], time: float) -> Execu
         failure_reason=data.get("failure_reason"),
         metadata=data.get("metadata", run.metadata),
         outcome=data.get("outcome"),
+        cache_hit=data.get("cache_hit"),
     )
     return _with(state, ended)
 
@@ -391,6 +395,11 @@ def _step_document(state: Execution, run: StepRun) -> dict[str, Any]:
         "FailureReason": run.failure_reason[:1024] if run.failure_reason else None,
         "Metadata": dict(run.metadata) or None,
         "AttemptCount": run.attempt or None,
-        "SelectiveExecutionResult": {"SourcePipelineExecutionArn": run.reused_from} if run.reused_from else None,
+        "CacheHitResult": _source(run.cache_hit),
+        "SelectiveExecutionResult": _source(run.reused_from),
     }
     return {**document, **{key: value for key, value in optional.items() if value is not None}}
+
+
+def _source(arn: str | None) -> dict[str, str] | None:
+    return None if arn is None else {"SourcePipelineExecutionArn": arn}

@@ -450,6 +450,14 @@ def test_a_reused_condition_keeps_its_outcome():
         assert (step in part.statuses) is runs
 
 
+def test_a_cached_result_names_its_source():
+    one = run(training("A"))
+    one.ended("A", metadata={"TrainingJob": {"Arn": "arn:old"}}, cache_hit="arn:source")
+    assert one.state.status == "Succeeded"
+    assert one.documents["A"]["CacheHitResult"] == {"SourcePipelineExecutionArn": "arn:source"}
+    assert one.documents["A"]["Metadata"] == {"TrainingJob": {"Arn": "arn:old"}}
+
+
 def test_execution_variables():
     values = execution.variables(run(training("A")).state)
     assert values == {
