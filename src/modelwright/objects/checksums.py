@@ -88,11 +88,6 @@ def new(algorithm: str) -> Digest:
     return _NEW[algorithm]()
 
 
-def new(algorithm: str) -> Digest:
-    """Begin a checksum of one of ALGORITHMS."""
-    return _NEW[algorithm]()
-
-
 class Hasher:
     """MD5 and the asked checksums of one stream, in one pass."""
 

@@ -1,7 +1,8 @@
 """An error -> the response, in the manner of the service that was asked.
 
 `serialize(route, error, request_id, head=...)`; `route` may be the router's hint for a request that none could be found
-for. To a HEAD request an error has no body: the client sees the status alone.
+for. The error's members become the answer's, but those of `_headers` become headers. To a HEAD request an error has no
+body: the client sees the status alone.
 """
 
 from __future__ import annotations
@@ -58,10 +59,19 @@ def _query_fault(route: Route, error: AwsError, request_id: str) -> Response:
     return Response(error.status, headers, text.encode("utf-8", "replace"))
 
 
+def _ec2_fault(route: Route, error: AwsError, request_id: str) -> Response:
+    text = (
+        f"<Response><Errors><Error><Code>{xmlvalues.escape(error.code)}</Code>"
+        f"<Message>{xmlvalues.escape(error.message)}</Message></Error></Errors>"
+        f"<RequestID>{xmlvalues.escape(request_id)}</RequestID></Response>"
+    )
+    return Response(error.status, [("Content-Type", "text/xml")], text.encode("utf-8", "replace"))
+
+
 def _rest_xml_fault(route: Route, error: AwsError, request_id: str) -> Response:
     if route.service != S3:
         return _query_fault(route, error, request_id)
-    headers = [("x-amz-request-id", request_id)]
+    headers = [("x-amz-request-id", request_id), *error.members.get("_headers", {}).items()]
     if error.status == 304:
         return Response(304, headers)
     body = (
@@ -94,6 +104,7 @@ def _json(value: Any) -> bytes:
 _FAULTS: dict[str, Callable[[Route, AwsError, str], Response]] = {
     "json": _json_fault,
     "query": _query_fault,
+    "ec2": _ec2_fault,
     "rest-json": _rest_json_fault,
     "rest-xml": _rest_xml_fault,
     CBOR: _cbor_fault,

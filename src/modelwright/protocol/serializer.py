@@ -6,8 +6,9 @@
 Rule: what botocore's parser makes of the response equals `result`. Members that the output shape doesn't have are
 left out: those with a leading `_` always, others only in production (`strict` raises ValueError for them, and for
 values that the model refuses: tests turn it on). A streaming member (GetObject's `Body`) becomes `Response.body` as it
-is: bytes or an asynchronous iterator, for the server to send. An error is written in the manner of the service that
-was asked; to a HEAD request it has no body, as the client sees only the status.
+is: bytes or an asynchronous iterator, for the server to send. `_status` in a REST operation's result is the answer's
+status (206, say). An error is written in the manner of the service that was asked; to a HEAD request it has no body, as
+the client sees only the status.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _serialize_rest_xml(
 
 def _start_rest(operation: OperationModel, result: Mapping[str, Any], headers: list[tuple[str, str]]) -> Response:
     """Status and headers, as far as the result's members say."""
-    response = Response(operation.http.get("responseCode", 200), headers)
+    response = Response(result.get("_status") or operation.http.get("responseCode", 200), headers)
     for name, member, location, key in _located(operation.service_model.service_name, operation.name):
         value = result.get(name)
         if value is None:

@@ -59,8 +59,7 @@ class Multipart:
         """Raises NoSuchUpload, BadDigest, EntityTooLarge, ..."""
         bucket = begin(context, "UploadPart", parameters)
         wanted, wanted_md5 = given_checksum(parameters), content_md5(parameters)
-        body = parameters.get("Body")
-        size = streams.length(body)
+        size = streams.length(parameters)
         if size is not None and size > MAXIMUM_SIZE:
             raise errors.entity_too_large(size, MAXIMUM_SIZE)
         number = _number(parameters)
@@ -81,7 +80,7 @@ class Multipart:
             return writer.commit(check)
 
         try:
-            part = await streams.take(body, writer.write, finish)
+            part = await streams.take(parameters.get("Body"), writer.write, finish)
         finally:
             writer.discard()
         result: Document = {"ETag": quoted(part.etag), **_part_checksum(upload, part)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from modelwright.errors import AwsError
 from modelwright.objects import checksums, errors
@@ -91,7 +91,7 @@ class Objects:
         except BaseException:
             file.close()
             raise
-        result["Body"] = _body(file, start, end)
+        result["Body"] = streams.file_body(file, start, end)
         return result
 
     @operation("HeadObject", quick=True)
@@ -219,15 +219,7 @@ def stored_algorithm(parameters: dict[str, Any], wanted: tuple[str, bytes] | Non
         return wanted[0]
     if asked := parameters.get("ChecksumAlgorithm"):
         return str(asked)
-    for name in getattr(parameters.get("Body"), "trailer_names", ()):
-        algorithm: str = name.lower().removeprefix("x-amz-checksum-").upper()
-        if algorithm in checksums.ALGORITHMS:
-            return algorithm
     return checksums.DEFAULT_ALGORITHM
-
-
-def _body(file: BinaryIO, start: int, end: int) -> bytes | streams.FileBody:
-    return streams.file_body(file, start, end)
 
 
 def _delete_condition(item: dict[str, Any]) -> Condition:

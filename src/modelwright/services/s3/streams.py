@@ -75,11 +75,14 @@ async def _chunks(body: Any) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def length(body: Any) -> int | None:
-    """The number of bytes to come, where that is known."""
+def length(parameters: dict[str, Any]) -> int | None:
+    """The number of bytes that `Body` will have, where that is known."""
+    body = parameters.get("Body")
+    if body is None:
+        return 0
     if isinstance(body, bytes | bytearray | memoryview):
         return len(body)
-    known: int | None = getattr(body, "length", None)
+    known: int | None = parameters.get("ContentLength")
     return known
 
 
