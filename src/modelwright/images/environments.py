@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,19 +49,32 @@ class Environment:
     def site_packages(self) -> Path:
         return site_packages(self.path)
 
+    @property
+    def constraints(self) -> Path:
+        """What every pip install over this environment is constrained to, by the next layer and inside jobs."""
+        return self.path / _CONSTRAINTS
+
+    def version_of(self, package: str) -> str | None:
+        """The version of a package that is installed in it or below, without its local part (`+cpu`)."""
+        for path in (self.path, *self.parents):
+            for found in site_packages(path).glob(f"{package}-*.dist-info"):
+                return found.name.removeprefix(f"{package}-").removesuffix(".dist-info").partition("+")[0]
+        return None
+
 
 class Environments:
     """The environments of one home folder. Safe for several threads and processes at once."""
 
-    def __init__(self, folder: Path, pip_cache: Path, constraints: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, pip_cache: Path, held: Mapping[str, str] | None = None) -> None:
+        """`held`: packages that a pip install must not move, with the version to take where there is none yet."""
         self._folder = folder
         self._pip_cache = pip_cache
-        self._constraints = tuple(constraints)
+        self._held = dict(held or {})
 
     def seed_id(self) -> str:
         """The environment with nothing but pip in it: the ground of all others."""
         interpreter = f"{base_interpreter()} {PYTHON_VERSION} {platform.machine()}"
-        return _hash(_FORMAT, "seed", interpreter, *self._constraints)
+        return _hash(_FORMAT, "seed", interpreter, json.dumps(self._held, sort_keys=True))
 
     def child_id(self, parent: str, *ingredients: str) -> str:
         """The id of an environment that lays `ingredients` (text that stands for them) over `parent`. Pure."""
@@ -81,7 +93,7 @@ class Environments:
 
     def seed(self, progress: Progress) -> Environment:
         """The ground environment, made on first use (half a second)."""
-        return self._make(self.seed_id(), None, lambda environment, _: self._fill_seed(environment.path), progress)
+        return self._make(self.seed_id(), None, lambda environment, _: _install_pip(environment.path), progress)
 
     def child(
         self,
@@ -95,25 +107,16 @@ class Environments:
             identity, parent, lambda e, lock: fill(e, Pip(e.path, self._pip_cache, progress, lock)), progress
         )
 
-    def constraints_file(self) -> Path:
-        """The constraints for every pip install, by the layers and inside jobs."""
-        return self._folder / self.seed_id() / _CONSTRAINTS
-
-    def all(self) -> list[Environment]:
-        """Every finished environment."""
+    def names(self) -> list[str]:
+        """Of everything that lies here, finished or not."""
         if not self._folder.is_dir():
             return []
-        found = (self.find(entry.name) for entry in self._folder.iterdir() if entry.is_dir())
-        return [environment for environment in found if environment is not None]
+        return [entry.name for entry in self._folder.iterdir() if entry.is_dir()]
 
     def remove(self, identity: str) -> None:
         """Delete it; the marker goes first, so that half an environment is never taken for a whole one."""
         (self._folder / identity / _MARKER).unlink(missing_ok=True)
         shutil.rmtree(self._folder / identity, ignore_errors=True)
-
-    def _fill_seed(self, path: Path) -> None:
-        _install_pip(path)
-        (path / _CONSTRAINTS).write_text("".join(f"{line}\n" for line in self._constraints))
 
     def _make(
         self,
@@ -134,10 +137,12 @@ class Environments:
             self.remove(identity)
             try:
                 make_skeleton(environment.path, None if parent is None else parent.path)
-                fill(environment, lock)
-                compile_modules(environment.path)
                 if parent is not None:
                     adopt_commands(environment.path, parent.path)
+                fill(environment, lock)
+                compile_modules(environment.path)
+                held = {name: environment.version_of(name) or version for name, version in self._held.items()}
+                environment.constraints.write_text("".join(f"{name}=={held[name]}\n" for name in held))
             except BaseException:
                 self.remove(identity)
                 raise
@@ -156,13 +161,10 @@ def base_interpreter() -> Path:
     return Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
 
 
-def layer_over(parent: Path, path: Path) -> None:
-    """Make `path` an empty environment over the environment `parent`, in a few milliseconds.
-
-    This is what a job gets when it may install packages of its own: `pip install` in it changes nothing but it.
-    """
-    make_skeleton(path, parent)
-    adopt_commands(path, parent)
+def interpreter_folders() -> tuple[Path, ...]:
+    """What must be visible for the interpreter to work, where that isn't the host's system itself."""
+    base = Path(sys.base_prefix).resolve()
+    return () if base.is_relative_to("/usr") or base == Path(base.anchor) else (base,)
 
 
 def make_skeleton(path: Path, parent: Path | None) -> None:
@@ -249,8 +251,3 @@ def digest_of_files(files: Sequence[Path]) -> str:
     for file in files:
         whole.update(json.dumps([file.name, hashlib.sha256(file.read_bytes()).hexdigest()]).encode())
     return whole.hexdigest()
-
-
-def path_variable(environment: Path, rest: str | None = None) -> str:
-    """PATH with the environment first."""
-    return os.pathsep.join([str(environment / "bin"), rest if rest is not None else os.environ.get("PATH", os.defpath)])

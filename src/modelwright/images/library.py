@@ -11,16 +11,25 @@ the same class on the same folder, at once if need be.
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelwright.config import Settings
-from modelwright.errors import ValidationException
+from modelwright.errors import ConfigurationError, ValidationException
 from modelwright.images.base import Progress
-from modelwright.images.environments import PYTHON_VERSION, Environment, Environments
+from modelwright.images.bases import base_state, stored_state
+from modelwright.images.build import Builder
+from modelwright.images.context import Context
+from modelwright.images.dockerfile import parse_dockerfile
+from modelwright.images.environments import PYTHON_VERSION, Environment, Environments, interpreter_folders
 from modelwright.images.frameworks import KNOWN, TORCH, Recipe, recipe_for
-from modelwright.images.provision import find_recipe, make_recipe, recipe_digest
-from modelwright.images.store import ImageStore, Record
+from modelwright.images.locks import locked
+from modelwright.images.pip import build_failed
+from modelwright.images.provision import find_recipe, launchers, make_recipe
+from modelwright.images.replay import PATH
+from modelwright.images.state import Config, State, next_key
+from modelwright.images.store import ImageStore, Record, Tag
+from modelwright.images.trees import Trees
 from modelwright.images.uris import Reference, parse_reference
 from modelwright.runtimes.base import Image
 
@@ -30,52 +39,187 @@ class LocalImages:
 
     def __init__(self, settings: Settings) -> None:
         self.store = ImageStore(settings.images)
-        self._folder = settings.images
-        self._layers = settings.images / "layers"
-        self._environments = Environments(settings.images / "environments", settings.cache / "pip", (TORCH,))
+        self._settings = settings
+        self._lock = settings.images / "prune.lock"
+        self._trees = Trees(settings.images / "layers")
+        held = dict([TORCH.split("==")])
+        self._environments = Environments(settings.images / "environments", settings.cache / "pip", held)
 
     def ready(self, uri: str) -> Image | None:
         reference = parse_reference(uri)
         record = self.store.find(reference)
         if record is not None:
-            return self._stored_image(uri, record)
-        recipe = self._recipe(uri, reference)
+            return self._stored(uri, record)
+        recipe = _recipe(uri, reference)
         environment = find_recipe(self._environments, recipe)
-        return None if environment is None else self._framework_image(uri, recipe, environment)
+        return None if environment is None else self._framework(uri, recipe, environment)
 
     def resolve(self, uri: str, progress: Progress) -> Image:
         found = self.ready(uri)
         if found is not None:
             return found
-        recipe = self._recipe(uri, parse_reference(uri))
-        return self._framework_image(uri, recipe, make_recipe(self._environments, recipe, progress))
+        recipe = _recipe(uri, parse_reference(uri))
+        return self._framework(uri, recipe, make_recipe(self._environments, recipe, progress))
 
-    def _recipe(self, uri: str, reference: Reference) -> Recipe:
-        recipe = recipe_for(reference, PYTHON_VERSION)
-        if recipe is None:
-            raise ValidationException(
-                f"There is no image '{uri}' here. Build it from a folder with a Dockerfile: "
-                f"modelwright images build DIR -t {uri} (framework images of AWS need no building: {', '.join(KNOWN)})."
+    def build(
+        self,
+        folder: Path,
+        uri: str,
+        progress: Progress,
+        *,
+        dockerfile: Path | None = None,
+        arguments: Mapping[str, str] | None = None,
+        target: str | None = None,
+        fresh: bool = False,
+    ) -> Record:
+        """Build the Dockerfile of `folder` and name the result `uri`.
+
+        `fresh` uses nothing that earlier builds made. Raises ConfigurationError when there is no such file or folder,
+        DockerfileError (a ValidationException with the line) and AwsError (ImageBuildFailed) from a step.
+        """
+        reference = _taggable(uri)
+        file = dockerfile or folder / "Dockerfile"
+        text = _read_text(file)
+        ignore = next(
+            (path for path in (Path(f"{file}.dockerignore"), folder / ".dockerignore") if path.is_file()), None
+        )
+        builder = Builder(
+            settings=self._settings,
+            environments=self._environments,
+            trees=self._trees,
+            base=lambda name, line: self._base(name, line, progress),
+            dockerfile=parse_dockerfile(text),
+            context=Context(folder, _read_text(ignore) if ignore else ""),
+            arguments=arguments or {},
+            progress=progress,
+            fresh=fresh,
+        )
+        with locked(self._lock, shared=True):
+            state = builder.build(target)
+            return self._keep(reference, state, builder.origin)
+
+    def add(self, uri: str, source: str, progress: Progress) -> Record:
+        """Give the image that `source` names (built on first use) a further name."""
+        reference = _taggable(uri)
+        origin = parse_reference(source)
+        record = self.store.find(origin)
+        if record is not None:
+            return self.store.put(reference, record)
+        recipe = _recipe(source, origin)
+        with locked(self._lock, shared=True):
+            environment = make_recipe(self._environments, recipe, progress)
+            config = Config(environment=recipe.environment)
+            state = State(next_key(environment.id), environment=environment, config=config, notes=recipe.notes)
+            return self._keep(reference, state, source)
+
+    def prepare(self, uri: str, progress: Progress) -> Image:
+        """Make a framework image now that a job would else make on first use."""
+        return self.resolve(uri, progress)
+
+    def remove(self, uri: str) -> list[Tag]:
+        """Take a name away. Raises ValidationException when there is no such image."""
+        taken = self.store.remove(parse_reference(uri))
+        if not taken:
+            raise ValidationException(f"There is no image '{uri}' here: modelwright images list shows what there is.")
+        return taken
+
+    def show(self, uri: str) -> Record:
+        """What a name stands for. Raises ValidationException when it was not built or added here."""
+        record = self.store.find(parse_reference(uri))
+        if record is None:
+            raise ValidationException(f"There is no image '{uri}' here: modelwright images list shows what there is.")
+        return record
+
+    def prune(self) -> int:
+        """Delete trees and environments that no image of the store is made of; how many. Framework images made for
+        jobs go too and come back on their next use. Waits for builds; not for jobs, so only while no server runs."""
+        with locked(self._lock):
+            records = self.store.records()
+            kept_trees = {record.tree for record in records}
+            found = (self._environments.find(record.environment) for record in records if record.environment)
+            kept = {
+                path.name for environment in found if environment for path in (environment.path, *environment.parents)
+            }
+            environments = [name for name in self._environments.names() if name not in kept]
+            trees = [key for key in self._trees.names() if key not in kept_trees]
+            for name in environments:
+                self._environments.remove(name)
+            for key in trees:
+                self._trees.remove(key)
+            return len(environments) + len(trees)
+
+    def _base(self, name: str, line: int, progress: Progress) -> State:
+        reference = parse_reference(name)
+        return base_state(reference, self.store.find(reference), self._environments, self._trees, progress, line=line)
+
+    def _keep(self, reference: Reference, state: State, base: str) -> Record:
+        record = Record(
+            digest=state.digest,
+            tree=state.tree.key if state.tree else None,
+            environment=state.environment.id if state.environment else None,
+            config=state.config.stored(),
+            size=state.tree.size if state.tree else 0,
+            base=base,
+            notes=state.notes,
+        )
+        return self.store.put(reference, record)
+
+    def _stored(self, uri: str, record: Record) -> Image:
+        state = stored_state(record, self._environments, self._trees)
+        if (state.tree is None) != (record.tree is None) or (state.environment is None) != (record.environment is None):
+            raise build_failed(
+                f"The image '{uri}' is damaged: its files below {self._settings.images} are gone, or its Python is. "
+                f"Build it again: modelwright images build DIR -t {uri}"
             )
-        return recipe
+        return self._image(uri, record.digest, state)
 
-    def _framework_image(self, uri: str, recipe: Recipe, environment: Environment) -> Image:
-        variables = {**recipe.environment, "PIP_CONSTRAINT": str(self._environments.constraints_file())}
+    def _framework(self, uri: str, recipe: Recipe, environment: Environment) -> Image:
+        config = Config(environment=recipe.environment)
+        state = State(environment.id, environment=environment, config=config, notes=recipe.notes)
+        return self._image(uri, state.digest, state)
+
+    def _image(self, uri: str, digest: str, state: State) -> Image:
+        config, environment = state.config, state.environment
+        variables = dict(config.environment)
+        if environment is not None:
+            variables.setdefault("PIP_CONSTRAINT", str(environment.constraints))
+            # Last on the path: an image's own `train` and `serve` win over ours.
+            commands = launchers(environment)
+            if commands is not None:
+                variables["PATH"] = f"{variables.get('PATH', PATH)}:{commands}"
         return Image(
             uri=uri,
-            reference=recipe_digest(environment, variables),
-            python=environment.path,
+            reference=digest,
+            root=state.tree.root if state.tree else None,
+            python=environment.path if environment else None,
             environment=variables,
-            visible=visible_folders(environment),
-            notes=recipe.notes,
+            entrypoint=config.entrypoint or (),
+            command=config.command or (),
+            working_directory=config.working_directory,
+            visible=(*environment.parents, *interpreter_folders()) if environment else (),
+            notes=state.notes,
         )
 
-    def _stored_image(self, uri: str, record: Record) -> Image:
-        raise NotImplementedError
+
+def _recipe(uri: str, reference: Reference) -> Recipe:
+    recipe = recipe_for(reference, PYTHON_VERSION)
+    if recipe is None:
+        raise ValidationException(
+            f"There is no image '{uri}' here. Build it from a folder with a Dockerfile: "
+            f"modelwright images build DIR -t {uri} (framework images of AWS need no building: {', '.join(KNOWN)})."
+        )
+    return recipe
 
 
-def visible_folders(environment: Environment) -> tuple[Path, ...]:
-    """What an environment needs beside itself: its parents, and a Python that lies outside /usr."""
-    base = Path(sys.base_prefix).resolve()
-    outside = () if base.is_relative_to("/usr") or base == Path(base.anchor) else (base,)
-    return (*environment.parents, *outside)
+def _taggable(uri: str) -> Reference:
+    reference = parse_reference(uri)
+    if reference.digest is not None:
+        raise ValidationException(f"'{uri}' names a content: give the image a tag (REPOSITORY:TAG).")
+    return reference
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} can't be read: {error}") from error

@@ -11,20 +11,22 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
-    """Hold the lock file `path`; `waiting` is called once when somebody else has it. Ends with the process, too.
+def locked(path: Path, waiting: Callable[[], None] = lambda: None, *, shared: bool = False) -> Iterator[int]:
+    """Hold the lock file `path`, alone or `shared` with others who share it. It ends with the process, too.
 
-    Gives the lock's file descriptor: a child process that has it keeps the lock until it ends too, so that a killed
-    builder's orphaned pip is waited for. The file stays: removing it would let two holders lock two different files.
+    `waiting` is called once when somebody else has it. Gives the lock's file descriptor: a child process that has it
+    keeps the lock until it ends too, so that a killed builder's orphaned pip is waited for. The file stays: removing
+    it would let two holders lock two different files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, kind)
         yield descriptor
     finally:
         os.close(descriptor)

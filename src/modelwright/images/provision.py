@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +23,14 @@ _EXPLICIT_TORCH = re.compile(r"^\s*torch\s*(==|@)", re.IGNORECASE | re.MULTILINE
 
 @dataclass(frozen=True)
 class Install:
-    """One `pip install`. `inputs`: a hash of the files that the arguments name, which are relative to `folder`."""
+    """One `pip install`. `inputs`: a hash of the files that the arguments name, which are relative to `folder`.
+
+    `actual`: the arguments to really use, where they differ from what names the same thing on every machine.
+    """
 
     arguments: tuple[str, ...]
     inputs: str = ""
+    actual: tuple[str, ...] | None = None
     folder: Path | None = None
     environment: Mapping[str, str] | None = None
 
@@ -57,7 +59,7 @@ def find_install(environments: Environments, parent: Environment, install: Insta
 def make_install(environments: Environments, parent: Environment, install: Install, progress: Progress) -> Environment:
     """The environment with `install` over `parent`."""
     identity = _install_id(environments, parent.id, install)
-    return environments.child(parent, identity, lambda _, pip: _install(environments, pip, install), progress)
+    return environments.child(parent, identity, lambda _, pip: _install(pip, install, parent.constraints), progress)
 
 
 def pins_torch(arguments: Sequence[str], folder: Path | None = None) -> bool:
@@ -82,32 +84,37 @@ def _install_id(environments: Environments, parent: str, install: Install) -> st
     return environments.child_id(parent, "pip", json.dumps(install.arguments), install.inputs)
 
 
-def _install(environments: Environments, pip: Pip, install: Install) -> None:
+def _install(pip: Pip, install: Install, parent_constraints: Path) -> None:
+    arguments = install.arguments if install.actual is None else install.actual
     # An unpinned torch somewhere below a requirement would bring gigabytes of CUDA: only an explicit pin may differ.
-    constraints = None if pins_torch(install.arguments, install.folder) else environments.constraints_file()
-    pip.install(install.arguments, constraints=constraints, folder=install.folder, environment=install.environment)
+    constraints = None if pins_torch(arguments, install.folder) else parent_constraints
+    pip.install(arguments, constraints=constraints, folder=install.folder, environment=install.environment)
 
 
 def _toolkit_files() -> list[Path]:
     return sorted(_TOOLKIT.glob("*.py"))
 
 
+def launchers(environment: Environment) -> Path | None:
+    """The folder with `train` and `serve`, if the environment has the toolkit in it or below."""
+    folders = (path / "launchers" for path in (environment.path, *environment.parents))
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
 def _add_toolkit(environment: Environment) -> None:
-    """Put the launchers into the environment: a package of our own and a command for each."""
+    """Put the launchers into the environment: a package of our own, and a command for each in a folder of its own.
+
+    The commands look their Python up on the path, so that over a child environment they see its packages.
+    """
     package = environment.site_packages / _TOOLKIT_PACKAGE
     package.mkdir()
     for file in _toolkit_files():
         shutil.copyfile(file, package / file.name)
+    folder = environment.path / "launchers"
+    folder.mkdir()
     for command, module in _TOOLKIT_COMMANDS.items():
-        script = environment.path / "bin" / command
+        script = folder / command
         script.write_text(
-            f"#!{environment.path}/bin/python\n"
-            f"import sys\n\nfrom {_TOOLKIT_PACKAGE}.{module} import main\n\nsys.exit(main())\n"
+            f"#!/usr/bin/env python3\nimport sys\n\nfrom {_TOOLKIT_PACKAGE}.{module} import main\n\nsys.exit(main())\n"
         )
-        script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def recipe_digest(environment: Environment, config: Mapping[str, object]) -> str:
-    """The content digest of an image that is an environment and a configuration."""
-    content = json.dumps({"environment": environment.id, "config": config}, sort_keys=True)
-    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+        script.chmod(0o755)

@@ -29,15 +29,12 @@ _VERSION = 1
 class Record:
     """One image by content. `tree` and `environment` are names of folders (layers/, environments/), None: it has none.
 
-    `config` is the part of Docker's image configuration that we honour: Env (a dict), Entrypoint, Cmd, WorkingDir,
-    User, Labels, ExposedPorts, Volumes, StopSignal.
+    `config` is state.py's Config as plain JSON. `size` is the tree's, in bytes.
     """
 
     digest: str
     tree: str | None = None
     environment: str | None = None
-    external: str | None = None
-    """A virtual environment that is somebody else's (`images add --python`), by its path."""
     config: dict[str, Any] = field(default_factory=dict)
     size: int = 0
     created: float = 0.0
