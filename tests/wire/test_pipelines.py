@@ -196,7 +196,7 @@ print(json.dumps(seen))
 """
 
 
-@pytest.mark.skipif(not SDK.exists(), reason="the official SDK v2 is not installed: scripts/test does it")
+@pytest.mark.skipif(not SDK.exists(), reason="the official SDK v2 is not installed: scripts/install all")
 def test_the_sdk_s_upsert_start_wait_and_list(server, tmp_path):
     script = tmp_path / "pipeline.py"
     script.write_text(SCRIPT)
