@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelwright.errors import StaleVersion
@@ -20,6 +20,22 @@ from modelwright.store.database import Transaction, event_table, stream_table
 
 _streams = stream_table.c
 _events = event_table.c
+
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to run it, and these run many times a step.
+_OPEN = insert(stream_table)
+_ADD = insert(event_table)
+_HEAD = select(stream_table).where(_streams.name == bindparam("the_name"))
+_READ = (
+    select(event_table)
+    .where(_events.stream == bindparam("the_name"), _events.sequence > bindparam("after"))
+    .order_by(_events.sequence)
+)
+_ADVANCE = (
+    update(stream_table)
+    .where(_streams.name == bindparam("the_name"), _streams.version == bindparam("expected"))
+    .values(version=bindparam("new"))
+)
+_END = _ADVANCE.values(ended=True)
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,7 @@ class History:
         """Begin a stream, leased to this process. Raises StaleVersion when there is one of that name."""
         row = {"name": name, "kind": kind, "version": len(events), "ended": False}
         try:
-            transaction.execute(insert(stream_table), {**row, "owner": self.owner, "lease_until": lease_until})
+            transaction.execute(_OPEN, {**row, "owner": self.owner, "lease_until": lease_until})
         except IntegrityError as error:
             raise StaleVersion(f"stream {name!r} exists") from error
         self._write(transaction, name, 0, events)
@@ -90,10 +106,8 @@ class History:
                 raise StaleVersion(f"stream {name!r} does not exist")
             version = head.version
         new = version + len(events)
-        values: dict[str, Any] = {"version": new, "ended": True} if ended else {"version": new}
-        found = transaction.execute(
-            update(stream_table).where(_streams.name == name, _streams.version == version).values(**values)
-        )
+        place = {"the_name": name, "expected": version, "new": new}
+        found = transaction.execute(_END if ended else _ADVANCE, place)
         if found.rowcount == 0:
             raise StaleVersion(f"stream {name!r} is not at version {version}")
         self._write(transaction, name, version, events)
@@ -112,14 +126,12 @@ class History:
         transaction.execute(delete(stream_table).where(_streams.name == name))
 
     def head(self, transaction: Transaction, name: str) -> Stream | None:
-        row = transaction.first(select(stream_table).where(_streams.name == name))
+        row = transaction.first(_HEAD, {"the_name": name})
         return None if row is None else Stream(row.name, row.kind, row.version, row.ended)
 
     def read(self, transaction: Transaction, name: str, after: int = 0) -> list[Event]:
         """The events with a sequence above `after`, in order."""
-        rows = transaction.execute(
-            select(event_table).where(_events.stream == name, _events.sequence > after).order_by(_events.sequence)
-        )
+        rows = transaction.execute(_READ, {"the_name": name, "after": after})
         return [Event(row.kind, row.data, row.time, row.sequence) for row in rows]
 
     def claim(self, transaction: Transaction, *, now: float, until: float, force: bool = False) -> list[Stream]:
@@ -136,7 +148,7 @@ class History:
                 {"stream": name, "sequence": version + i, "kind": e.kind, "time": e.time, "data": dict(e.data)}
                 for i, e in enumerate(events, 1)
             ]
-            transaction.execute(insert(event_table), rows)
+            transaction.execute(_ADD, rows)
         transaction.after_commit(lambda: self._wake(name))
 
     def _wake(self, name: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from modelwright.errors import ResourceInUse, ResourceNotFound, ValidationException
@@ -25,6 +25,18 @@ Document = dict[str, Any]
 Sort = Literal["created", "modified", "name", "status"]
 
 _columns = resource_table.c
+
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to run it.
+_INSERT = insert(resource_table)
+_FIND = select(_columns.document).where(_columns.kind == bindparam("the_kind"), _columns.name == bindparam("the_name"))
+_FIND_LOCKED = _FIND.with_for_update()
+_FIND_BY_ARN = select(_columns.kind, _columns.name, _columns.document).where(_columns.arn == bindparam("the_arn"))
+_REPLACE = (
+    update(resource_table)
+    .where(_columns.kind == bindparam("the_kind"), _columns.name == bindparam("the_name"))
+    .values(document=bindparam("new_document"), modified=bindparam("new_modified"))
+)
+_REPLACE_WITH_STATUS = _REPLACE.values(status=bindparam("new_status"))
 
 
 @dataclass(frozen=True)
@@ -83,25 +95,20 @@ def insert_resource(
     """Raises ResourceInUse when there is one of that kind and name."""
     row = {"kind": kind, "name": name, "arn": arn, "parent": parent, "status": status}
     try:
-        transaction.execute(
-            insert(resource_table), {**row, "created": created, "modified": created, "document": document}
-        )
+        transaction.execute(_INSERT, {**row, "created": created, "modified": created, "document": document})
     except IntegrityError as error:
         raise ResourceInUse(f"{kind} '{name}' already exists.") from error
 
 
 def find_resource(transaction: Transaction, kind: str, name: str, *, lock: bool = False) -> Document | None:
     """The document, or None. `lock` keeps other writers from changing it before this transaction ends."""
-    statement = select(_columns.document).where(_columns.kind == kind, _columns.name == name)
-    row = transaction.first(statement.with_for_update() if lock else statement)
+    row = transaction.first(_FIND_LOCKED if lock else _FIND, {"the_kind": kind, "the_name": name})
     return None if row is None else row.document
 
 
 def find_by_arn(transaction: Transaction, arn: str) -> tuple[str, str, Document] | None:
     """(kind, name, document) of the resource with this ARN, or None."""
-    row = transaction.first(
-        select(_columns.kind, _columns.name, _columns.document).where(_columns.arn == arn),
-    )
+    row = transaction.first(_FIND_BY_ARN, {"the_arn": arn})
     return None if row is None else (row.kind, row.name, row.document)
 
 
@@ -115,12 +122,10 @@ def replace_resource(
     status: str | None = None,
 ) -> None:
     """Store a new document; `status` None keeps the column. Raises ResourceNotFound when there is none."""
-    values: dict[str, Any] = {"document": document, "modified": modified}
+    values = {"the_kind": kind, "the_name": name, "new_document": document, "new_modified": modified}
     if status is not None:
-        values["status"] = status
-    found = transaction.execute(
-        update(resource_table).where(_columns.kind == kind, _columns.name == name).values(**values)
-    )
+        values["new_status"] = status
+    found = transaction.execute(_REPLACE if status is None else _REPLACE_WITH_STATUS, values)
     if found.rowcount == 0:
         raise ResourceNotFound(f"{kind} '{name}' does not exist.")
 
@@ -170,6 +175,8 @@ def list_resources(transaction: Transaction, query: Query) -> Page:
 
 def put_tags(transaction: Transaction, arn: str, tags: Sequence[Mapping[str, str]], *, limit: int = 50) -> None:
     """Add tags or change their values. Raises ValidationException past the limit or when a key comes twice."""
+    if not tags:
+        return
     keys = [tag["Key"] for tag in tags]
     if len(set(keys)) != len(keys):
         raise ValidationException("Tag keys must be unique: a key comes more than once.")

@@ -42,6 +42,21 @@ ARNS: Mapping[str, str] = {
 }
 """What can be searched for, and the member that holds its ARN."""
 
+_UNTOLD = frozenset(
+    {
+        "InfraCheckConfig",
+        "ProfilingStatus",
+        "RemoteDebugConfig",
+        "PipelineVersionAliases",
+        "PipelineVersionDescription",
+        "ManagedConfiguration",
+        "ManagedStorageType",
+    }
+)
+"""Members that Describe answers and Search does not."""
+
+_UNTAGGED = ("PipelineExecution",)
+
 DEFAULT_PAGE = 100
 MOST_CONDITIONS = 50
 _COMPARISONS = ("GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo")
@@ -85,7 +100,7 @@ def _candidates(transaction: Transaction, kind: str, expression: Document) -> It
 
 
 def _tagged(transaction: Transaction, kind: str, document: Document) -> Document:
-    tags = get_tags(transaction, document[ARNS[kind]])
+    tags = [] if kind in _UNTAGGED else get_tags(transaction, document[ARNS[kind]])
     return {**document, "Tags": tags} if tags else document
 
 
@@ -143,7 +158,7 @@ def _open_token(parameters: Document) -> tuple[int, float, str, str] | None:
 
 
 def _public(document: Document) -> Document:
-    return {key: value for key, value in document.items() if not key.startswith("_")}
+    return {key: value for key, value in document.items() if not key.startswith("_") and key not in _UNTOLD}
 
 
 def _check(expression: Document) -> None:

@@ -6,7 +6,6 @@ import base64
 import binascii
 from typing import Any
 
-from modelwright.arns import Arn
 from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.sagemaker.base import SageMakerService
@@ -56,9 +55,6 @@ class Tags(SageMakerService):
 
 
 def _check_resource(transaction: Transaction, arn: str) -> None:
-    parsed = Arn.parse(arn)
-    if parsed.service != "sagemaker":
-        raise ValidationException(f"{arn} is not the ARN of a SageMaker resource.")
     found = find_by_arn(transaction, arn)
     if found is None:
         raise ValidationException(f"Could not find resource: {arn}")
