@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelwright.arns import sagemaker_arn, step_job_name
@@ -50,11 +50,17 @@ class Call(Protocol):
 
 
 @dataclass
-class _Answers:
-    """Describe answers of ended steps: they don't change any more."""
+class _Memory:
+    """What is kept of an execution that has not ended."""
 
-    by_arn: dict[str, Mapping[str, Any]]
-    lock: threading.Lock
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """A start and a stop of its steps exclude each other for the moment of the call."""
+    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Describe answers of ended steps by ARN: they don't change any more."""
+    asked: set[tuple[str, str, int]] = field(default_factory=set)
+    """Jobs whose end has been asked for: (effect's kind, step, attempt)."""
+    names: dict[str, str] = field(default_factory=dict)
+    """How the names are spelt that ARNs have in lower case."""
 
 
 class Executions:
@@ -68,9 +74,7 @@ class Executions:
         self._call = call
         self._now = now
         self._lock = threading.Lock()
-        self._answers: dict[str, _Answers] = {}
-        self._told: set[tuple[str, str, str, int]] = set()
-        """Jobs whose end has been asked for: (stream, effect's kind, step, attempt)."""
+        self._memories: dict[str, _Memory] = {}
 
     # The state machine
 
@@ -98,7 +102,7 @@ class Executions:
                 _remember(transaction, event.data["cache"], state, event)
         if not any(event.kind == "ExecutionEnded" for event in events):
             return
-        document = find_resource(transaction, KIND, _identity(stream))
+        document = find_resource(transaction, KIND, _identity(stream), lock=True)
         if document is None:
             return
         document = {**document, "PipelineExecutionStatus": state.status, "LastModifiedTime": state.modified}
@@ -117,8 +121,7 @@ class Executions:
 
     def closed(self, stream: str, state: Execution) -> None:
         with self._lock:
-            self._answers.pop(stream, None)
-            self._told = {entry for entry in self._told if entry[0] != stream}
+            self._memories.pop(stream, None)
 
     # Effects
 
@@ -157,13 +160,15 @@ class Executions:
         try:
             if step.type == "RegisterModel":
                 self._prepare_package(state, arguments)
-            with self._lock_of(work.stream):
+            memory = self._memory(work.stream)
+            with memory.lock:
                 if not work.owed():  # a stop came first, and found nothing to stop
                     return []
                 arn = self._invoke(state, row, name, arguments)
         except AwsError as error:
             reason = f"ClientError: Failed to invoke {SERVICE}:{row.create}. Error Details: {error.message}"
             return [_failed(step.name, reason, _exception(error))]
+        memory.names[arn] = name
         metadata = {row.metadata: {"Arn": arn}}
         if row.status is None:
             return [("StepEnded", {"step": step.name, "status": "Succeeded", "metadata": metadata})]
@@ -195,33 +200,35 @@ class Executions:
     def _watch(self, work: Work, run: StepRun) -> Sequence[Fact] | None:
         row, arn = _made(run)
         if not self._asked(work, run):
-            work.resume_after(self._stream(row, arn))
+            work.resume_after(self._job_stream(work.stream, row, arn))
             return None
-        return self._outcome(work.state, run, row, arn)
+        return self._outcome(work, run, row, arn)
 
     def _stop(self, work: Work, run: StepRun) -> Sequence[Fact] | None:
         state: Execution = work.state
         row = OPERATIONS.get(state.step(run.name).type)
         if row is None or row.stop is None:
             return [("StepEnded", {"step": run.name, "status": "Stopped"})]
-        with self._lock_of(work.stream):
-            metadata = run.metadata or self._metadata_of(state, run, row)
+        with self._memory(work.stream).lock:
+            metadata = run.metadata or self._metadata_of(work, run, row)
         if metadata is None:
             return [("StepEnded", {"step": run.name, "status": "Stopped"})]
         arn = metadata[row.metadata]["Arn"]
         if self._asked(work, run):
-            return self._outcome(state, run, row, arn, metadata)
+            return self._outcome(work, run, row, arn, metadata)
         try:
-            self._call(state.about["Region"], SERVICE, row.stop, {row.describe_by: self._resource_name(arn)})
+            parameters = {row.describe_by: self._resource_name(work.stream, arn)}
+            self._call(state.about["Region"], SERVICE, row.stop, parameters)
         except AwsError as error:
             if "status" not in error.message:  # else it has ended meanwhile
                 raise
-        work.resume_after(self._stream(row, arn))
+        work.resume_after(self._job_stream(work.stream, row, arn))
         return None
 
-    def _metadata_of(self, state: Execution, run: StepRun, row: Operation) -> Mapping[str, Any] | None:
+    def _metadata_of(self, work: Work, run: StepRun, row: Operation) -> Mapping[str, Any] | None:
         """Of a job that was made when the stop had come already; None when there is none."""
-        environment = _Environment(self, "", state, run)
+        state: Execution = work.state
+        environment = _Environment(self, work.stream, state, run)
         try:
             arguments = resolve_arguments(state.step(run.name).arguments, environment)
         except AwsError:
@@ -233,13 +240,13 @@ class Executions:
 
     def _outcome(
         self,
-        state: Execution,
+        work: Work,
         run: StepRun,
         row: Operation,
         arn: str,
         metadata: Mapping[str, Any] | None = None,
     ) -> Sequence[Fact]:
-        answer = self._describe(state, row, arn)
+        answer = self._describe(work.stream, work.state, row, arn)
         assert row.status is not None
         status = ENDINGS.get(answer[row.status])
         if status is None:
@@ -255,8 +262,10 @@ class Executions:
             or "MaxRuntimeInSeconds" in answer.get("FailureReason", "")
         ):
             data |= {"status": "Failed", "failure_reason": f"ClientError: {row.kind} exceeded its MaxRuntimeInSeconds."}
-        if status == "Succeeded" and (cache := self._cache_of(state, run, row)) is not None:
-            data["cache"] = cache
+        if status == "Succeeded":
+            self._memory(work.stream).answers[arn] = answer
+            if (cache := self._cache_of(work, run, row)) is not None:
+                data["cache"] = cache
         return [("StepEnded", data)]
 
     # What expressions read
@@ -270,12 +279,10 @@ class Executions:
         if known is not None:
             return known
         row, arn = _made(run)
-        with self._lock:
-            answers = self._answers.setdefault(stream, _Answers({}, threading.Lock()))
-        answer = answers.by_arn.get(arn)
-        if answer is None:
-            answer = answers.by_arn[arn] = self._describe(state, row, arn)
-        return answer
+        answers = self._memory(stream).answers
+        if arn not in answers:
+            answers[arn] = self._describe(stream, state, row, arn)
+        return answers[arn]
 
     def s3_json(self, uri: str) -> Json:
         """Raises ValidationException."""
@@ -289,45 +296,48 @@ class Executions:
     def now(self) -> float:
         return self._now()
 
-    def _describe(self, state: Execution, row: Operation, arn: str) -> dict[str, Any]:
-        name = arn if row.kind == "ModelPackage" else self._resource_name(arn)
+    def _describe(self, stream: str, state: Execution, row: Operation, arn: str) -> dict[str, Any]:
+        name = arn if row.kind == "ModelPackage" else self._resource_name(stream, arn)
         return self._call(state.about["Region"], SERVICE, row.describe, {row.describe_by: name})
 
-    def _resource_name(self, arn: str) -> str:
-        """ARNs have names in lower case; the store knows how they are spelt."""
-        with self._database.read() as transaction:
-            found = find_by_arn(transaction, arn)
-        if found is None:
-            raise ValidationException(f"{arn} is not there any more.")
-        return found[1]
+    def _job_stream(self, stream: str, row: Operation, arn: str) -> str:
+        return f"{row.resource}/{self._resource_name(stream, arn)}"
 
-    def _stream(self, row: Operation, arn: str) -> str:
-        return f"{row.resource}/{self._resource_name(arn)}"
+    def _resource_name(self, stream: str, arn: str) -> str:
+        names = self._memory(stream).names
+        if arn not in names:
+            with self._database.read() as transaction:
+                found = find_by_arn(transaction, arn)
+            if found is None:
+                raise ValidationException(f"{arn} is not there any more.")
+            names[arn] = found[1]
+        return names[arn]
 
     # In memory
 
+    def _memory(self, stream: str) -> _Memory:
+        with self._lock:
+            return self._memories.setdefault(stream, _Memory())
+
     def _asked(self, work: Work, run: StepRun) -> bool:
         """Whether this job's end has been asked for already: then it has come. Asks, if not."""
-        entry = (work.stream, work.effect.kind, run.name, run.attempt)
+        asked, entry = self._memory(work.stream).asked, (work.effect.kind, run.name, run.attempt)
         with self._lock:
-            if entry in self._told:
-                self._told.discard(entry)
+            if entry in asked:
+                asked.discard(entry)
                 return True
-            self._told.add(entry)
+            asked.add(entry)
             return False
-
-    def _lock_of(self, stream: str) -> threading.Lock:
-        """A start and a stop of one execution's steps exclude each other for the moment of the call."""
-        with self._lock:
-            return self._answers.setdefault(stream, _Answers({}, threading.Lock())).lock
 
     # The cache
 
-    def _cache_of(self, state: Execution, run: StepRun, row: Operation) -> str | None:
+    def _cache_of(self, work: Work, run: StepRun, row: Operation) -> str | None:
+        state: Execution = work.state
         step = state.step(run.name)
         if step.cache is None or not step.cache.enabled:
             return None
-        return _cache_name(state, step, row, resolve_arguments(step.arguments, _Environment(self, "", state, run)))
+        environment = _Environment(self, work.stream, state, run)
+        return _cache_name(state, step, row, resolve_arguments(step.arguments, environment))
 
     def _find_cached(self, cache: str, step: Step) -> Mapping[str, Any] | None:
         """An earlier run of this step that will do, whose job is still there."""

@@ -12,6 +12,7 @@ the container did, InternalServerError for us and this machine.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -155,7 +156,7 @@ class Jobs:
         if not telling:
             return
         kind, name = _resource(stream)
-        document = find_resource(transaction, kind, name)
+        document = find_resource(transaction, kind, name, lock=True)
         if document is None:
             return
         fold = job_document.training if kind == "TrainingJob" else job_document.processing
@@ -303,14 +304,17 @@ class Jobs:
     def _make(self, job: _Active, image: Image) -> ContainerSpec:
         """Make the job's folder, from nothing. Raises AwsError."""
         files, contract = job.files, job.contract
-        shutil.rmtree(files.root, ignore_errors=True)
+        if files.root.exists():
+            shutil.rmtree(files.root)
+        ml = str(files.ml)
         for folder in contract.folders:
-            (files.ml / folder).mkdir(parents=True, exist_ok=True)
+            os.makedirs(f"{ml}/{folder}", exist_ok=True)
         for path, text in contract.files.items():
-            (files.ml / path).write_text(text)
+            with open(f"{ml}/{path}", "w", encoding="utf-8") as file:
+                file.write(text)
         checkpoints = [contract.checkpoints] if contract.checkpoints else []
         for output in (*contract.outputs, *checkpoints):
-            files.of(output).mkdir(parents=True, exist_ok=True)
+            os.makedirs(files.of(output), exist_ok=True)
         spec = self._spec(job, image)
         if contract.checkpoints is not None:
             restore(self._objects, contract.checkpoints.uri, files.of(contract.checkpoints))
@@ -434,7 +438,9 @@ class Jobs:
     def _log(self, stream: str, job: _Active, handle: Handle) -> JobLog:
         if job.log is None:
             contract = job.contract
-            job.log = self._logs.open(stream, contract.log_group, contract.log_stream, handle, contract.metrics)
+            fresh = job.spec is not None  # then it is this process that started it
+            place = (contract.log_group, contract.log_stream)
+            job.log = self._logs.open(stream, *place, handle, contract.metrics, fresh=fresh)
         return job.log
 
     def _mirrors(self, job: _Active) -> list[Mirror]:

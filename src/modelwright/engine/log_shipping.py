@@ -63,11 +63,20 @@ class LogShipper:
         self._closed = False
 
     def open(
-        self, stream: str, group: str, name: str, handle: Handle, definitions: Sequence[Mapping[str, str]]
+        self,
+        stream: str,
+        group: str,
+        name: str,
+        handle: Handle,
+        definitions: Sequence[Mapping[str, str]],
+        *,
+        fresh: bool,
     ) -> JobLog:
-        """The log of a job, as far as it was shipped before."""
-        with self._database.read() as transaction:
-            record = find_resource(transaction, KIND, stream)
+        """The log of a job, as far as it was shipped before; not at all, if it is `fresh`."""
+        record = None
+        if not fresh:
+            with self._database.read() as transaction:
+                record = find_resource(transaction, KIND, stream)
         log = JobLog(stream, group, name, handle, Metrics(definitions, record and record["Metrics"]))
         if record is not None:
             log.offset, log.recorded = record["Offset"], True
