@@ -11,6 +11,9 @@ from modelwright.services.members import HONOURED, Rule, check_members, recorded
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
+from modelwright.services.sagemaker.pipeline_executions import PipelineExecutions
+from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
+from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
@@ -21,6 +24,9 @@ CLASSES = [
     ("sagemaker", Models),
     ("sagemaker", ModelPackageGroups),
     ("sagemaker", ModelPackages),
+    ("sagemaker", Pipelines),
+    ("sagemaker", PipelineVersions),
+    ("sagemaker", PipelineExecutions),
     ("sagemaker", Search),
     ("iam", Iam),
     ("logs", LogGroups),

@@ -22,7 +22,7 @@ from modelwright.lifecycles import execution as lifecycle
 from modelwright.pipelines.expressions import text
 from modelwright.pipelines.selection import needs_source, select
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import check_members
+from modelwright.services.members import HONOURED, Table
 from modelwright.services.sagemaker.base import (
     LEASE_SECONDS,
     SageMakerService,
@@ -52,14 +52,41 @@ from modelwright.store.resources import (
 
 KIND = "PipelineExecution"
 
+ARN_MEMBERS: Table = {"PipelineExecutionArn": HONOURED}
+PAGE_MEMBERS: Table = dict.fromkeys(("PipelineExecutionArn", "NextToken", "MaxResults"), HONOURED)
+STEPS_MEMBERS: Table = {**PAGE_MEMBERS, "SortOrder": HONOURED}
+LIST_MEMBERS: Table = dict.fromkeys(
+    (
+        "PipelineName",
+        "CreatedAfter",
+        "CreatedBefore",
+        "SortBy",
+        "SortOrder",
+        "NextToken",
+        "MaxResults",
+        "PipelineVersionAlias",
+    ),
+    HONOURED,
+)
+UPDATE_MEMBERS: Table = dict.fromkeys(
+    (
+        "PipelineExecutionArn",
+        "PipelineExecutionDescription",
+        "PipelineExecutionDisplayName",
+        "ParallelismConfiguration",
+    ),
+    HONOURED,
+)
+STOP_MEMBERS: Table = {"PipelineExecutionArn": HONOURED, "ClientRequestToken": HONOURED}
+RETRY_MEMBERS: Table = {**STOP_MEMBERS, "ParallelismConfiguration": HONOURED}
+
 
 class PipelineExecutions(SageMakerService):
     """StartPipelineExecution and what belongs to it."""
 
-    @operation("StartPipelineExecution")
+    @operation("StartPipelineExecution", members=START_MEMBERS)
     def start(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The same ClientRequestToken gives the same execution. Raises ResourceNotFound, ValidationException."""
-        check_members("StartPipelineExecution", START_MEMBERS, parameters)
         now, token = self.now(), parameters["ClientRequestToken"]
         with self.database.write() as transaction:
             pipeline = find_pipeline(transaction, parameters["PipelineName"], lock=True)
@@ -89,7 +116,7 @@ class PipelineExecutions(SageMakerService):
             replace_resource(transaction, PIPELINE, name, ran, modified=pipeline["LastModifiedTime"])
         return {"PipelineExecutionArn": start.arn}
 
-    @operation("DescribePipelineExecution", quick=True)
+    @operation("DescribePipelineExecution", quick=True, members=ARN_MEMBERS)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceNotFound."""
         with self.database.read() as transaction:
@@ -97,7 +124,7 @@ class PipelineExecutions(SageMakerService):
             pipeline = find_pipeline(transaction, execution["_PipelineName"])
         return {**execution, **aliases_of(pipeline, execution["PipelineVersionId"])}
 
-    @operation("ListPipelineExecutions", quick=True)
+    @operation("ListPipelineExecutions", quick=True, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceNotFound for an unknown pipeline or alias."""
         sort = parameters.get("SortBy", "CreationTime")
@@ -118,7 +145,7 @@ class PipelineExecutions(SageMakerService):
             page = list_resources(transaction, query)
         return answer("PipelineExecutionSummaries", page, lambda execution: _summary(pipeline, execution))
 
-    @operation("ListPipelineExecutionSteps", quick=True)
+    @operation("ListPipelineExecutionSteps", quick=True, members=STEPS_MEMBERS)
     def list_steps(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Newest first, as AWS does it. Raises ResourceNotFound."""
         if "PipelineExecutionArn" not in parameters:
@@ -129,14 +156,14 @@ class PipelineExecutions(SageMakerService):
             steps.reverse()
         return _page("PipelineExecutionSteps", steps, "StepName", parameters, default=100)
 
-    @operation("ListPipelineParametersForExecution", quick=True)
+    @operation("ListPipelineParametersForExecution", quick=True, members=PAGE_MEMBERS)
     def list_parameters(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Every parameter with the value it has in this execution, defaults included. Raises ResourceNotFound."""
         state = self._state(parameters["PipelineExecutionArn"])
         values = [{"Name": name, "Value": text(value)} for name, value in state.parameters.items()]
         return _page("PipelineParameters", values, "Name", parameters, default=100)
 
-    @operation("DescribePipelineDefinitionForExecution", quick=True)
+    @operation("DescribePipelineDefinitionForExecution", quick=True, members=ARN_MEMBERS)
     def describe_definition(self, _: Context, parameters: dict[str, Any]) -> Document:
         """The definition that the execution is pinned to. Raises ResourceNotFound."""
         with self.database.read() as transaction:
@@ -145,7 +172,7 @@ class PipelineExecutions(SageMakerService):
             version = find_version(transaction, pipeline, execution["PipelineVersionId"])
         return {"PipelineDefinition": version["_PipelineDefinition"], "CreationTime": pipeline["CreationTime"]}
 
-    @operation("UpdatePipelineExecution")
+    @operation("UpdatePipelineExecution", members=UPDATE_MEMBERS)
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Change name, description and parallelism; the last also while it runs. Raises ResourceNotFound."""
         arn, now = parameters["PipelineExecutionArn"], self.now()
@@ -159,7 +186,7 @@ class PipelineExecutions(SageMakerService):
                 self._append(transaction, execution, Event("ParallelismUpdated", data, now))
         return {"PipelineExecutionArn": execution["PipelineExecutionArn"]}
 
-    @operation("StopPipelineExecution")
+    @operation("StopPipelineExecution", members=STOP_MEMBERS)
     def stop(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Ask a running execution to stop; one that is stopping already is left to it."""
         now = self.now()
@@ -175,7 +202,7 @@ class PipelineExecutions(SageMakerService):
                 self._append(transaction, execution, Event("StopRequested", {}, now))
         return {"PipelineExecutionArn": execution["PipelineExecutionArn"]}
 
-    @operation("RetryPipelineExecution")
+    @operation("RetryPipelineExecution", members=RETRY_MEMBERS)
     def retry(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Run a failed or stopped execution again from the steps that did not succeed, with the same parameters."""
         token, now = parameters["ClientRequestToken"], self.now()

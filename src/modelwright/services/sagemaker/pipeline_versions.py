@@ -12,7 +12,7 @@ from typing import Any
 
 from modelwright.errors import ResourceNotFound, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members
+from modelwright.services.members import HONOURED, Table
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
 from modelwright.store.database import Transaction
 from modelwright.store.resources import (
@@ -45,10 +45,9 @@ UPDATE_MEMBERS: Table = dict.fromkeys(
 class PipelineVersions(SageMakerService):
     """ListPipelineVersions, UpdatePipelineVersion."""
 
-    @operation("ListPipelineVersions", quick=True)
+    @operation("ListPipelineVersions", quick=True, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceNotFound when there is no such pipeline."""
-        check_members("ListPipelineVersions", LIST_MEMBERS, parameters)
         with self.database.read() as transaction:
             pipeline = find_pipeline(transaction, parameters["PipelineName"])
             query = list_query(
@@ -61,10 +60,9 @@ class PipelineVersions(SageMakerService):
             page = list_resources(transaction, query)
         return answer("PipelineVersionSummaries", page, lambda version: _summary(pipeline, version))
 
-    @operation("UpdatePipelineVersion")
+    @operation("UpdatePipelineVersion", members=UPDATE_MEMBERS)
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Change a version's name, description and aliases. Raises ResourceNotFound."""
-        check_members("UpdatePipelineVersion", UPDATE_MEMBERS, parameters)
         number, now = parameters["PipelineVersionId"], self.now()
         with self.database.write() as transaction:
             pipeline = find_pipeline(transaction, parameters["PipelineArn"], lock=True)

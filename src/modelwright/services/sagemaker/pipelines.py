@@ -16,7 +16,7 @@ from modelwright.errors import AwsError, ConflictException, UnsupportedOperation
 from modelwright.objects.base import ObjectStore
 from modelwright.pipelines.definition import parse
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, check_members, recorded, refused
+from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
 from modelwright.services.sagemaker.pipeline_versions import (
     PIPELINE,
@@ -85,10 +85,9 @@ class Pipelines(SageMakerService):
         super().__init__(database=database, history=history, now=now)
         self._objects = objects
 
-    @operation("CreatePipeline")
+    @operation("CreatePipeline", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ValidationException for a definition that can't be parsed, and when the name is taken."""
-        check_members("CreatePipeline", CREATE_MEMBERS, parameters)
         name, now = parameters["PipelineName"], self.now()
         request = fingerprint(parameters)
         definition = self._definition("CreatePipeline", parameters)
@@ -125,10 +124,9 @@ class Pipelines(SageMakerService):
             put_tags(transaction, arn, parameters.get("Tags", []))
         return {"PipelineArn": arn}
 
-    @operation("UpdatePipeline")
+    @operation("UpdatePipeline", members=UPDATE_MEMBERS)
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """What is not given stays; another definition is a new version. Raises ResourceNotFound."""
-        check_members("UpdatePipeline", UPDATE_MEMBERS, parameters)
         now = self.now()
         definition = self._definition("UpdatePipeline", parameters)
         aliases = parameters.get("PipelineVersionAliases", [])
@@ -153,10 +151,9 @@ class Pipelines(SageMakerService):
             replace_resource(transaction, PIPELINE, pipeline["PipelineName"], changed, modified=now)
         return {"PipelineArn": changed["PipelineArn"], "PipelineVersionId": changed["_Version"]}
 
-    @operation("DescribePipeline", quick=True)
+    @operation("DescribePipeline", quick=True, members=DESCRIBE_MEMBERS)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceNotFound for an unknown pipeline, version or alias."""
-        check_members("DescribePipeline", DESCRIBE_MEMBERS, parameters)
         with self.database.read() as transaction:
             pipeline = find_pipeline(transaction, parameters["PipelineName"])
             version = find_version(
@@ -169,9 +166,8 @@ class Pipelines(SageMakerService):
             **aliases_of(pipeline, version["PipelineVersionId"]),
         }
 
-    @operation("ListPipelines", quick=True)
+    @operation("ListPipelines", quick=True, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
-        check_members("ListPipelines", LIST_MEMBERS, parameters)
         if parameters.get("ManagedBy") == "AWS":
             return {"PipelineSummaries": []}
         query = list_query(
@@ -184,10 +180,9 @@ class Pipelines(SageMakerService):
         with self.database.read() as transaction:
             return answer("PipelineSummaries", list_resources(transaction, query), _summary)
 
-    @operation("DeletePipeline")
+    @operation("DeletePipeline", members=DELETE_MEMBERS)
     def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Delete a pipeline with its versions and executions. Raises ConflictException while one is running."""
-        check_members("DeletePipeline", DELETE_MEMBERS, parameters)
         with self.database.write() as transaction:
             pipeline = find_pipeline(transaction, parameters["PipelineName"], lock=True)
             name = pipeline["PipelineName"]
