@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from support.definitions import RECORDED, condition, equals, fail, get, text
+from support.definitions import RECORDED, condition, equals, fail, get, text, training
 
 ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
 SDK = Path(__file__).parents[2] / ".venvs" / "sdk2" / "bin" / "python"
@@ -127,6 +127,13 @@ REFUSED = {
         lambda client, name: client.update_pipeline(PipelineName=name, PipelineDefinition='{"Steps": []}'),
         "ValidationException",
         "Unable to parse pipeline definition. 2 problems",
+    ),
+    "a misspelt argument": (
+        lambda client, name: client.update_pipeline(
+            PipelineName=name, PipelineDefinition=text(training("A", Arguments={"Rolearn": ROLE}))
+        ),
+        "ValidationException",
+        "Step 'A', Steps[0].Arguments.Rolearn: Unknown Argument member 'Rolearn'",
     ),
     "an unknown pipeline": (
         lambda client, name: client.describe_pipeline(PipelineName="None-Such"),

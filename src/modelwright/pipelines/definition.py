@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -45,11 +45,16 @@ class Definition:
     """Every step's name after those that it waits for."""
 
 
+ArgumentCheck = Callable[[str, Mapping[str, Any]], Iterable[tuple[str, str]]]
+"""(step type, arguments) -> (path below the arguments, reason) of what its operation would refuse."""
+
+
 @lru_cache(maxsize=128)
-def parse(text: str) -> Definition:
+def parse(text: str, check_arguments: ArgumentCheck | None = None) -> Definition:
     """Parse a definition's JSON text. Raises ValidationException with every problem: step, path and reason.
 
-    The result is shared: the same text gives the same object.
+    `check_arguments` is asked about every step's arguments; leave it out for a text that has been checked before. The
+    result is shared: the same text gives the same object.
     """
     problems = Problems()
     try:
@@ -66,8 +71,18 @@ def parse(text: str) -> Definition:
         problems.add("", f"It is nested too deeply: more than {MAX_DEPTH} objects and arrays inside each other.")
         problems.raise_if_any()
     definition = _parse_document(document, problems)
+    if check_arguments is not None:
+        _check_arguments(definition, check_arguments, problems)
     problems.raise_if_any()
     return replace(definition, order=tuple(order(definition.graph)))
+
+
+def _check_arguments(definition: Definition, check_arguments: ArgumentCheck, problems: Problems) -> None:
+    for step in definition.steps.values():
+        for each in (step, *step.body):
+            problems.step = each.name
+            for place, reason in check_arguments(each.type, each.arguments):
+                problems.add(f"{each.path}.Arguments{place}", reason)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -269,14 +269,14 @@ def resolve(value: Json, environment: Environment) -> Json:
 
 
 def resolve_arguments(arguments: Mapping[str, Any], environment: Environment) -> dict[str, Any]:
-    """A step's arguments as its Create operation takes them: resolved, and strings where AWS has strings."""
+    """A step's arguments as its Create operation takes them: resolved, strings where AWS has strings, no nulls."""
     resolved: dict[str, Any] = _stringify(resolve(arguments, environment))
     return resolved
 
 
 def _stringify(value: Json) -> Json:
     if isinstance(value, Mapping):
-        return {key: _stringify_member(key, member) for key, member in value.items()}
+        return {key: _stringify_member(key, member) for key, member in value.items() if member is not None}
     if isinstance(value, list):
         return [_stringify(element) for element in value]
     return value

@@ -196,6 +196,7 @@ def test_arguments_become_strings_where_aws_has_strings():
         "ErrorMessage": {"Get": "Parameters.F"},
         "TrainingJobDefinitions": [{"StaticHyperParameters": {"n": 1}}],
         "CustomerMetadataProperties": {"k": 2},
+        "VpcConfig": None,
     }
     assert resolve_arguments(arguments, Values(parameters={"I": 3, "F": 0.5})) == {
         "HyperParameters": {"epochs": "3", "lr": "0.5", "x": "raw", "b": "true"},

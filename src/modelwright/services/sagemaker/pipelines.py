@@ -14,7 +14,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.objects.base import ObjectStore
-from modelwright.pipelines.definition import parse
+from modelwright.pipelines.definition import ArgumentCheck, parse
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
@@ -81,9 +81,19 @@ DELETE_MEMBERS: Table = dict.fromkeys(("PipelineName", "ClientRequestToken"), HO
 class Pipelines(SageMakerService):
     """CreatePipeline and what belongs to it."""
 
-    def __init__(self, *, database: Database, history: History, now: Callable[[], float], objects: ObjectStore) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        now: Callable[[], float],
+        objects: ObjectStore,
+        check_arguments: ArgumentCheck | None = None,
+    ) -> None:
+        """`check_arguments` tells what the operation behind a step would refuse of its arguments."""
         super().__init__(database=database, history=history, now=now)
         self._objects = objects
+        self._check_arguments = check_arguments
 
     @operation("CreatePipeline", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -212,7 +222,7 @@ class Pipelines(SageMakerService):
             text = self._read(location["Bucket"], location["ObjectKey"])
         if text is None:
             return None
-        if parse(text).mlflow:
+        if parse(text, self._check_arguments).mlflow:
             raise UnsupportedOperation.member(
                 operation_name,
                 "PipelineDefinition.MlflowConfig",
