@@ -33,7 +33,9 @@ from modelwright.store.resources import find_resource
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ModelwrightExecutionRole"
-CONTEXT = Context(ACCOUNT, REGION, Principal(f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/admin", "U"))
+CONTEXT = Context(
+    ACCOUNT, REGION, Principal(f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/admin", "U")
+)
 
 
 class Images:
@@ -201,7 +203,8 @@ def training(command=None, image="bare", *, channels=None, **more):
     """CreateTrainingJob's parameters without the name."""
     algorithm = {"TrainingImage": image, "TrainingInputMode": "File", **more.pop("AlgorithmSpecification", {})}
     if command is not None:
-        algorithm |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]}
+        algorithm |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": ['eval "$COMMAND"']}
+        more["Environment"] = {"COMMAND": command, **more.get("Environment", {})}
     if channels:
         more["InputDataConfig"] = [
             {
@@ -224,7 +227,8 @@ def processing(command=None, inputs=(), outputs=(), *, image="bare", **more):
     """CreateProcessingJob's parameters without the name. `inputs` and `outputs`: (name, URI, path[, mode])."""
     application = {"ImageUri": image}
     if command is not None:
-        application |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": [command]}
+        application |= {"ContainerEntrypoint": ["/bin/sh", "-c"], "ContainerArguments": ['eval "$COMMAND"']}
+        more["Environment"] = {"COMMAND": command, **more.get("Environment", {})}
     if inputs:
         more["ProcessingInputs"] = [
             {
