@@ -52,12 +52,18 @@ class Call(Protocol):
     def __call__(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document: ...
 
 
-def operation(name: str, *, quick: bool = False, members: Table | None = None) -> Callable[[Handler], Handler]:
+def operation(
+    name: str,
+    *,
+    quick: bool | Callable[[Mapping[str, Any]], bool] = False,
+    members: Table | None = None,
+) -> Callable[[Handler], Handler]:
     """Mark a method as the handler of an AWS operation.
 
     `quick` promises that it only reads and answers within about a millisecond: the server then runs it on the event
-    loop instead of handing it to a thread. `members` says which of the operation's input members are honoured: the
-    others are refused before the handler is called. Without it all are honoured.
+    loop instead of handing it to a thread. A function promises it for the parameters that it accepts. `members` says
+    which of the operation's input members are honoured: the others are refused before the handler is called. Without
+    it all are honoured.
     """
 
     def mark(handler: Handler) -> Handler:
@@ -119,7 +125,7 @@ class Dispatcher:
         self._check(handler, service, operation, parameters)
         if inspect.iscoroutinefunction(handler):
             result: Document = await handler(context, dict(parameters))
-        elif getattr(handler, "quick", False):
+        elif _is_quick(handler, parameters):
             result = handler(context, dict(parameters))
         else:
             result = await asyncio.to_thread(handler, context, dict(parameters))
@@ -136,3 +142,8 @@ class Dispatcher:
             return self._handlers[service, operation]
         except KeyError:
             raise UnsupportedOperation.operation(service, operation) from None
+
+
+def _is_quick(handler: Handler, parameters: Mapping[str, Any]) -> bool:
+    quick = getattr(handler, "quick", False)
+    return bool(quick(parameters) if callable(quick) else quick)

@@ -133,7 +133,7 @@ class Iam:
         with self.database.read() as transaction:
             return {"Role": _public(_find(transaction, parameters["RoleName"]))}
 
-    @operation("ListRoles", quick=True)
+    @operation("ListRoles")
     def list_roles(self, _: Context, parameters: dict[str, Any]) -> Document:
         prefix = parameters.get("PathPrefix", "/")
         with self.database.read() as transaction:
@@ -286,7 +286,7 @@ class Iam:
         ]
         return {"EvaluationResults": results, **rest}
 
-    @operation("GetPolicy", quick=True)
+    @operation("GetPolicy")
     def get_policy(self, _: Context, parameters: dict[str, Any]) -> Document:
         """One of AWS's managed policies."""
         arn = _known(parameters["PolicyArn"])
@@ -396,7 +396,7 @@ def _page(
     marker = parameters.get("Marker")
     if marker is not None:
         try:
-            last = unquote(base64.urlsafe_b64decode(marker).decode())
+            last = unquote(base64.b64decode(marker, altchars=b"-_", validate=True).decode())
             start = int(last) if key is None else sum(key(item) <= last for item in items)
         except (ValueError, binascii.Error):
             raise AwsError("Invalid Marker.", code="ValidationError") from None

@@ -36,6 +36,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 from modelwright.errors import ConfigurationError
@@ -153,16 +154,10 @@ class Database:
         self._sqlite = url.startswith("sqlite")
         self._writer = threading.Lock()
         self._engine = self._connect(url)
-        with self.write() as transaction:
-            metadata.create_all(transaction.connection)
-            found = transaction.first(select(schema_table.c.version))
-            if found is None:
-                transaction.execute(insert(schema_table), {"version": SCHEMA_VERSION})
-            elif found.version > SCHEMA_VERSION:
-                raise ConfigurationError(
-                    f"The database was made by a newer Modelwright (schema {found.version}, this one knows "
-                    f"{SCHEMA_VERSION}). Upgrade Modelwright, or choose another home folder."
-                )
+        try:
+            self._migrate()
+        except SQLAlchemyError as error:
+            raise ConfigurationError(f"The metadata database {url!r} can't be used: {error}") from error
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -185,6 +180,18 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _migrate(self) -> None:
+        with self.write() as transaction:
+            metadata.create_all(transaction.connection)
+            found = transaction.first(select(schema_table.c.version))
+            if found is None:
+                transaction.execute(insert(schema_table), {"version": SCHEMA_VERSION})
+            elif found.version > SCHEMA_VERSION:
+                raise ConfigurationError(
+                    f"The database was made by a newer Modelwright (schema {found.version}, this one knows "
+                    f"{SCHEMA_VERSION}). Upgrade Modelwright, or choose another home folder."
+                )
 
     def _connect(self, url: str) -> Engine:
         try:

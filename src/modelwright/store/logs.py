@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Row, and_, delete, func, insert, or_, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
@@ -48,8 +49,7 @@ class LogStream:
     stored_bytes: int
 
 
-@dataclass(frozen=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """One line."""
 
     id: int
@@ -198,43 +198,53 @@ def read_events(
     until: Cursor | None = None,
     start: int | None = None,
     end: int | None = None,
+    containing: Sequence[str] = (),
     backward: bool = False,
+    expected: int = _CHUNK,
 ) -> Iterator[LogEvent]:
     """Lines of these streams (None: all of `group`) in order, read as the caller goes on.
 
     `after` and `until` are bounds by cursor (lines after the one, up to and including the other's), `start` inclusive
-    and `end` exclusive bounds by time; `backward` starts at the last line.
+    and `end` exclusive bounds by time; `backward` starts at the last line. Lines without one of the texts `containing`
+    may be left out, so that whoever looks for them has fewer to look at. `expected` is how many lines the caller will
+    probably take.
     """
-    bounds: list[ColumnElement[bool]] = []
-    if start is not None:
-        bounds.append(_events.time >= start)
-    if end is not None:
-        bounds.append(_events.time < end)
-    if streams is None:
-        bounds.append(_events.stream.in_(select(_streams.id).where(_streams.log_group == group)))
-    elif len(streams) == 1:
-        bounds.append(_events.stream == streams[0].id)
-    else:
-        bounds.append(_events.stream.in_([stream.id for stream in streams]))
+    bounds = [_of_streams(streams, group)]
+    bounds += [_events.message.contains(text, autoescape=True) for text in containing]
+    if start is not None and (after is None or start > after.time):
+        after = Cursor(start, -1)
+    if end is not None and (until is None or end <= until.time):
+        until = Cursor(end, -1)
     order: Iterable[ColumnElement[int]] = (_events.time, _events.id)
     if backward:
         order = (_events.time.desc(), _events.id.desc())
+    columns = select(_events.id, _events.stream, _events.time, _events.ingested, _events.message)
+    chunk = min(expected + 1, _CHUNK)
     while True:
-        statement = select(log_event_table).where(*bounds)
+        statement = columns.where(*bounds)
         if after is not None:
             statement = statement.where(_beyond(after))
         if until is not None:
             statement = statement.where(_up_to(until))
-        rows = transaction.execute(statement.order_by(*order).limit(_CHUNK)).all()
+        rows = transaction.execute(statement.order_by(*order).limit(chunk)).all()
         for row in rows:
-            event = LogEvent(row.id, row.stream, row.time, row.ingested, row.message)
-            yield event
-        if len(rows) < _CHUNK:
+            yield LogEvent(*row)
+        if len(rows) < chunk:
             return
+        last = LogEvent(*rows[-1])
         if backward:
-            until = event.before
+            until = last.before
         else:
-            after = event.cursor
+            after = last.cursor
+        chunk = _CHUNK
+
+
+def _of_streams(streams: Sequence[LogStream] | None, group: str) -> ColumnElement[bool]:
+    if streams is None:
+        return _events.stream.in_(select(_streams.id).where(_streams.log_group == group))
+    if len(streams) == 1:
+        return _events.stream == streams[0].id
+    return _events.stream.in_([stream.id for stream in streams])
 
 
 def _beyond(cursor: Cursor) -> ColumnElement[bool]:

@@ -158,10 +158,11 @@ def list_resources(transaction: Transaction, query: Query) -> Page:
     statement: Select[Any] = select(column.label("key"), _columns.sequence, _columns.document).where(*_filters(query))
     if query.token is not None:
         key, sequence = _open_token(query)
+        # The first comparison is implied by the second; it is what the index can seek by.
         after = (
-            or_(column < key, and_(column == key, _columns.sequence < sequence))
+            and_(column <= key, or_(column < key, _columns.sequence < sequence))
             if query.descending
-            else or_(column > key, and_(column == key, _columns.sequence > sequence))
+            else and_(column >= key, or_(column > key, _columns.sequence > sequence))
         )
         statement = statement.where(after)
     order = (column.desc(), _columns.sequence.desc()) if query.descending else (column, _columns.sequence)

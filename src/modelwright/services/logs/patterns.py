@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from modelwright.errors import InvalidParameterException, UnsupportedOperation
 
@@ -17,14 +19,22 @@ Matches = Callable[[str], bool]
 _TERM = re.compile(r'\s*([-?]?)(?:"((?:[^"\\]|\\.)*)"|%((?:[^%\\]|\\.)*)%|([^\s"%]+))')
 
 
-def parse_pattern(pattern: str) -> Matches:
-    """The test that a message must pass. Raises InvalidParameterException, or UnsupportedOperation."""
+class Pattern(NamedTuple):
+    """A parsed pattern: the test that a message must pass, and texts that each such message contains."""
+
+    matches: Matches
+    texts: tuple[str, ...] = ()
+
+
+def parse_pattern(pattern: str) -> Pattern:
+    """Raises InvalidParameterException, or UnsupportedOperation."""
     text = pattern.strip()
     if text.startswith(("{", "[")):
         what = "JSON pattern" if text.startswith("{") else "column pattern"
         raise UnsupportedOperation.member(
             "FilterLogEvents", f"filterPattern = {text!r} (a {what})", "Use terms, phrases in quotes, or %regex%."
         )
+    texts: list[str] = []
     required: list[Matches] = []
     excluded: list[Matches] = []
     optional: list[Matches] = []
@@ -35,27 +45,39 @@ def parse_pattern(pattern: str) -> Matches:
             raise InvalidParameterException(f"Invalid filter pattern: it can't be read from '{text[position:]}' on.")
         position = found.end()
         sign, phrase, expression, word = found.groups()
-        {"": required, "-": excluded, "?": optional}[sign].append(_test(phrase, expression, word))
+        tests = {"": required, "-": excluded, "?": optional}[sign]
+        if expression is not None:
+            tests.append(_expression_test(expression))
+            continue
+        wanted = _text(phrase, word)
+        tests.append(partial(_contains, wanted))
+        if not sign:
+            texts.append(wanted)
     if required or excluded:
-        return lambda message: all(t(message) for t in required) and not any(t(message) for t in excluded)
+        return Pattern(lambda m: all(t(m) for t in required) and not any(t(m) for t in excluded), tuple(texts))
     if optional:
-        return lambda message: any(t(message) for t in optional)
-    return lambda message: True
+        return Pattern(lambda message: any(test(message) for test in optional))
+    return Pattern(lambda message: True)
 
 
-def _test(phrase: str | None, expression: str | None, word: str | None) -> Matches:
-    if expression is not None:
-        try:
-            search = re.compile(expression).search
-        except re.error as error:
-            raise InvalidParameterException(
-                f"Invalid filter pattern: the regular expression %{expression}% is not valid: {error}."
-            ) from error
-        return lambda message: search(message) is not None
+def _contains(text: str, message: str) -> bool:
+    return text in message
+
+
+def _expression_test(expression: str) -> Matches:
+    try:
+        search = re.compile(expression).search
+    except re.error as error:
+        raise InvalidParameterException(
+            f"Invalid filter pattern: the regular expression %{expression}% is not valid: {error}."
+        ) from error
+    return lambda message: search(message) is not None
+
+
+def _text(phrase: str | None, word: str | None) -> str:
     if word is not None and not re.fullmatch(r"\w+", word):
         raise InvalidParameterException(
             f"Invalid character(s) in term '{word}': terms with other characters than letters, digits and _ must be "
             "in double quotes."
         )
-    wanted = word if word is not None else re.sub(r"\\(.)", r"\1", phrase or "")
-    return lambda message: wanted in message
+    return word if word is not None else re.sub(r"\\(.)", r"\1", phrase or "")

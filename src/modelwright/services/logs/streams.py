@@ -169,6 +169,7 @@ class LogStreams:
                 start=self._start(found, parameters),
                 end=parameters.get("endTime"),
                 backward=direction == "b",
+                expected=limit,
             )
             page = list(_within_page(lines, limit))
         if direction == "b":
@@ -188,7 +189,7 @@ class LogStreams:
     def filter_log_events(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Lines of several streams in the order of their times. A page may be empty and yet have a next one."""
         group = _group_name(parameters)
-        matches = parse_pattern(parameters.get("filterPattern", ""))
+        pattern = parse_pattern(parameters.get("filterPattern", ""))
         token = open_token(parameters, int, int)
         limit = parameters.get("limit", PAGE_EVENTS)
         page: list[LogEvent] = []
@@ -203,13 +204,15 @@ class LogStreams:
                 after=None if token is None else Cursor(*token),
                 start=self._start(found, parameters),
                 end=parameters.get("endTime"),
+                containing=pattern.texts,
+                expected=limit,
             )
             size = 0
             for scanned, line in enumerate(lines):
                 if len(page) >= limit or size > PAGE_BYTES or scanned >= SCANNED_EVENTS:
                     further = line.before
                     break
-                if matches(line.message):
+                if pattern.matches(line.message):
                     page.append(line)
                     size += len(line.message.encode()) + logs.EVENT_OVERHEAD
             names = _names(transaction, streams, page)

@@ -57,6 +57,12 @@ def list_query(kind: str, parameters: Mapping[str, Any], **more: Any) -> Query:
     return Query(kind, **{**values, **more})
 
 
+def is_short(parameters: Mapping[str, Any]) -> bool:
+    """Whether a List operation reads just a short page from an index: quick, however many resources there are."""
+    by_status = parameters.get("SortBy") == "Status"
+    return parameters.get("MaxResults", 10) <= 20 and "NameContains" not in parameters and not by_status
+
+
 def answer(member: str, page: Page, summary: Callable[[Document], Document]) -> Document:
     """A List operation's result."""
     result: Document = {member: [summary(document) for document in page.documents]}

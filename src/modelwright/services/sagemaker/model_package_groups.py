@@ -9,7 +9,15 @@ from modelwright.arns import sagemaker_arn
 from modelwright.errors import ConflictException, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
-from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
+from modelwright.services.sagemaker.base import (
+    SageMakerService,
+    answer,
+    is_short,
+    list_query,
+    pick,
+    taken,
+    user_context,
+)
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group
 from modelwright.store.resources import (
     Query,
@@ -69,7 +77,7 @@ class ModelPackageGroups(SageMakerService):
         with self.database.read() as transaction:
             return find_group(transaction, parameters["ModelPackageGroupName"])
 
-    @operation("ListModelPackageGroups", quick=True, members=LIST_MEMBERS)
+    @operation("ListModelPackageGroups", quick=is_short, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             page = list_resources(transaction, list_query(GROUP, parameters))

@@ -16,7 +16,15 @@ from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
-from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken, user_context
+from modelwright.services.sagemaker.base import (
+    SageMakerService,
+    answer,
+    is_short,
+    list_query,
+    pick,
+    taken,
+    user_context,
+)
 from modelwright.services.sagemaker.checks import NO_ENCRYPTION, check_s3_uri, check_unique
 from modelwright.services.sagemaker.models import MODEL_DATA
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group, find_package, package_name
@@ -174,7 +182,7 @@ class ModelPackages(SageMakerService):
             result["BatchDescribeModelPackageErrorMap"] = missing
         return result
 
-    @operation("ListModelPackages", quick=True)
+    @operation("ListModelPackages", quick=is_short)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Versioned ones when a group is named, else unversioned ones, unless ModelPackageType says otherwise."""
         group = parameters.get("ModelPackageGroupName")

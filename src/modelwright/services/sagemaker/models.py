@@ -9,7 +9,7 @@ from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
-from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, taken
+from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
 from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Database, Transaction
@@ -121,7 +121,7 @@ class Models(SageMakerService):
             raise _missing(context, name)
         return model
 
-    @operation("ListModels", quick=True)
+    @operation("ListModels", quick=is_short)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             page = list_resources(transaction, list_query(KIND, parameters))

@@ -14,7 +14,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.objects.base import ObjectStore
-from modelwright.pipelines.definition import ArgumentCheck, parse
+from modelwright.pipelines.definition import Operations, parse
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, list_query, pick, user_context
@@ -88,12 +88,12 @@ class Pipelines(SageMakerService):
         history: History,
         now: Callable[[], float],
         objects: ObjectStore,
-        check_arguments: ArgumentCheck | None = None,
+        operations: Operations | None = None,
     ) -> None:
-        """`check_arguments` tells what the operation behind a step would refuse of its arguments."""
+        """`operations` tells what the operations behind the steps would refuse of a definition."""
         super().__init__(database=database, history=history, now=now)
         self._objects = objects
-        self._check_arguments = check_arguments
+        self._operations = operations
 
     @operation("CreatePipeline", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -222,7 +222,7 @@ class Pipelines(SageMakerService):
             text = self._read(location["Bucket"], location["ObjectKey"])
         if text is None:
             return None
-        if parse(text, self._check_arguments).mlflow:
+        if parse(text, self._operations).mlflow:
             raise UnsupportedOperation.member(
                 operation_name,
                 "PipelineDefinition.MlflowConfig",

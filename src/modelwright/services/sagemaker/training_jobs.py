@@ -10,7 +10,15 @@ from modelwright.arns import sagemaker_arn
 from modelwright.errors import ResourceInUse, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
-from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, answer, list_query, pick, taken
+from modelwright.services.sagemaker.base import (
+    LEASE_SECONDS,
+    SageMakerService,
+    answer,
+    is_short,
+    list_query,
+    pick,
+    taken,
+)
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
     NETWORK_ISOLATION,
@@ -169,7 +177,7 @@ class TrainingJobs(SageMakerService):
         with self.database.read() as transaction:
             return _find(transaction, parameters["TrainingJobName"])
 
-    @operation("ListTrainingJobs", quick=True)
+    @operation("ListTrainingJobs", quick=is_short)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         query = list_query(KIND, parameters, status=parameters.get("StatusEquals"))
         with self.database.read() as transaction:
