@@ -60,7 +60,9 @@ class Console:
 
     @functools.cached_property
     def terminal(self) -> RichConsole:
-        return RichConsole(highlight=False, soft_wrap=True)
+        """Where there is no terminal nothing is folded: other programs read it."""
+        console = RichConsole(highlight=False)
+        return console if console.is_terminal else RichConsole(highlight=False, width=10_000)
 
     @functools.cached_property
     def url(self) -> str:

@@ -2,4 +2,129 @@
 
 from __future__ import annotations
 
-COMMANDS = ()
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from modelwright.cli.console import Console, Group, pass_console
+from modelwright.errors import ConfigurationError
+from modelwright.images.base import Progress
+from modelwright.images.library import LocalImages
+from modelwright.images.store import Record
+
+
+@click.group("images", cls=Group)
+def images() -> None:
+    """Build, add, list, show and remove images."""
+
+
+@images.command("build")
+@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-t", "--tag", "uri", required=True, metavar="URI", help="The name that jobs will use.")
+@click.option(
+    "-f", "--file", type=click.Path(dir_okay=False, path_type=Path), help="The Dockerfile.  [default: DIR/Dockerfile]"
+)
+@click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Set an ARG of the Dockerfile.")
+@click.option("--target", metavar="STAGE", help="Build up to this stage.")
+@click.option("--no-cache", is_flag=True, help="Use nothing that earlier builds made.")
+@pass_console
+def build(
+    console: Console,
+    folder: Path,
+    uri: str,
+    file: Path | None,
+    arguments: tuple[str, ...],
+    target: str | None,
+    no_cache: bool,
+) -> None:
+    """Build an image from the Dockerfile in DIR."""
+    given = {}
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        if not separator:
+            raise ConfigurationError(f"--build-arg {argument}: must be NAME=VALUE.")
+        given[name] = value
+    with progress_of(console, f"building {uri}") as progress:
+        record = library(console).build(
+            folder, uri, progress, dockerfile=file, arguments=given, target=target, fresh=no_cache
+        )
+    show_record(console, uri, record)
+
+
+@images.command("add")
+@click.argument("uri")
+@click.argument("source")
+@pass_console
+def add(console: Console, uri: str, source: str) -> None:
+    """Give the image SOURCE (made if need be) the further name URI."""
+    with progress_of(console, f"adding {uri}") as progress:
+        record = library(console).add(uri, source, progress)
+    show_record(console, uri, record)
+
+
+@images.command("list")
+@pass_console
+def list_images(console: Console) -> None:
+    """The images that were built or added here."""
+    found = [
+        {
+            "Name": f"{tag.repository}:{tag.tag}",
+            "Digest": tag.record.digest,
+            "Short": tag.record.digest.removeprefix("sha256:")[:12],
+            "Base": tag.record.base,
+            "Pushed": datetime.fromtimestamp(tag.pushed, UTC),
+        }
+        for tag in library(console).store.tags()
+    ]
+    columns = [("NAME", "Name"), ("DIGEST", "Short"), ("PUSHED", "Pushed"), ("BASE", "Base")]
+    console.rows(found, columns, "No images yet: modelwright images build DIR -t NAME:TAG")
+
+
+@images.command("show")
+@click.argument("uri")
+@pass_console
+def show(console: Console, uri: str) -> None:
+    """What an image is made of."""
+    show_record(console, uri, library(console).show(uri))
+
+
+@images.command("remove")
+@click.argument("uri")
+@pass_console
+def remove(console: Console, uri: str) -> None:
+    """Take a name away."""
+    names = [f"{tag.repository}:{tag.tag}" for tag in library(console).remove(uri)]
+    console.show({"Removed": names}, lambda: f"removed {', '.join(names)}")
+
+
+def library(console: Console) -> LocalImages:
+    return LocalImages(console.settings)
+
+
+def show_record(console: Console, uri: str, record: Record) -> None:
+    """A record's members in AWS's manner."""
+    document = {name.title(): value for name, value in asdict(record).items() if value not in (None, "", ())}
+    document["Created"] = datetime.fromtimestamp(record.created, UTC)
+    console.fields({"Uri": uri, **document})
+
+
+@contextmanager
+def progress_of(console: Console, title: str) -> Iterator[Progress]:
+    """Where the lines of a build go: with a moving title on a terminal; on stderr under --json."""
+    if not console.terminal.is_terminal or console.as_json:
+        yield lambda line: click.echo(line, err=console.as_json)
+        return
+    with console.terminal.status(title) as status:
+
+        def progress(line: str) -> None:
+            console.terminal.print(f"[dim]{line}[/dim]" if line.startswith(" ") else line, markup=False)
+            status.update(title)
+
+        yield progress
+
+
+COMMANDS = (images,)

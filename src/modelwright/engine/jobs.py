@@ -328,13 +328,16 @@ class Jobs:
         for output in (*contract.outputs, *checkpoints):
             if not files.of(output).is_relative_to(files.ml):
                 mounts.append(Mount(files.of(output), output.target, "rw"))
+        client = self._client_environment(contract.region)
+        # The certificates and the SDK's settings that it names lie in the home folder, which jobs don't see.
+        mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if is_file(value)})]
         mounts.sort(key=lambda mount: mount.target.count("/"))  # what is mounted inside another comes after it
         total, share = self._capacity.total, job.share
         return ContainerSpec(
             name=job.container,
             image=image,
             argv=contract.command(image),
-            environment={**self._client_environment(contract.region), **contract.environment},
+            environment={**client, **contract.environment},
             mounts=tuple(mounts),
             limits=Limits(
                 cpus=share.cpus if share.cpus < total.cpus else None,
@@ -495,3 +498,8 @@ def _resource(stream: str) -> tuple[str, str]:
 def _container(stream: str, contract: Contract) -> str:
     """Unique for ever: a job that was deleted may have a namesake."""
     return f"{stream.replace('/', '.', 1)}.{int(contract.created * 1000):x}"
+
+
+def is_file(value: str) -> bool:
+    """Whether an environment variable's value names a file."""
+    return value.startswith("/") and os.path.isfile(value)
