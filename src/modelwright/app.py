@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,10 @@ from typing import Any, TypedDict
 from modelwright import __version__
 from modelwright.config import Settings
 from modelwright.engine.capacity import known_instance_type
+from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
-from modelwright.engine.steps import OPERATIONS, SERVICE
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
-from modelwright.protocol.arguments import check as arguments_check
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
@@ -127,7 +126,7 @@ class Platform:
         yield "sagemaker", Models(**common, check_image=self._check_image)
         yield "sagemaker", ModelPackageGroups(**common)
         yield "sagemaker", ModelPackages(**common)
-        yield "sagemaker", Pipelines(**common, objects=self.objects, check_arguments=_check_arguments)
+        yield "sagemaker", Pipelines(**common, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**common)
         yield "sagemaker", PipelineExecutions(**common)
         yield "sagemaker", Search(**common)
@@ -140,12 +139,6 @@ class Platform:
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)
-
-
-def _check_arguments(step_type: str, arguments: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """What the operation behind a step would refuse, told when the pipeline is created."""
-    row = OPERATIONS.get(step_type)
-    return () if row is None else arguments_check(SERVICE, row.create, arguments, given=row.name)
 
 
 def serve(settings: Settings) -> None:

@@ -26,6 +26,11 @@ def condition(name, then=(), otherwise=(), *, conditions=None, **members):
     return {"Name": name, "Type": "Condition", "Arguments": arguments, **members}
 
 
+def for_each(name, **arguments):
+    usual = {"IterableItems": ["a", "b"], "MaxConcurrency": 2, "ForEachBody": [training("X")]}
+    return {"Name": name, "Type": "ForEach", "Arguments": {**usual, **arguments}}
+
+
 def fail(name, message="no", **members):
     return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": message}, **members}
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from modelwright.pipelines.expressions import EXECUTION_VARIABLES, Json, Reference, check, located_references
 from modelwright.pipelines.graph import dependencies, find_cycle, order
@@ -45,16 +46,24 @@ class Definition:
     """Every step's name after those that it waits for."""
 
 
-ArgumentCheck = Callable[[str, Mapping[str, Any]], Iterable[tuple[str, str]]]
-"""(step type, arguments) -> (path below the arguments, reason) of what its operation would refuse."""
+class Operations(Hashable, Protocol):
+    """What is known of the operations behind the steps. Yields nothing, and None, for types it knows nothing of."""
+
+    def check_arguments(self, step_type: str, arguments: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """(path below the arguments, reason) of what the Create operation would refuse."""
+        ...
+
+    def check_property(self, step_type: str, path: Sequence[str | int]) -> str | None:
+        """Why the Describe operation's answer can't have something at this path."""
+        ...
 
 
 @lru_cache(maxsize=128)
-def parse(text: str, check_arguments: ArgumentCheck | None = None) -> Definition:
+def parse(text: str, operations: Operations | None = None) -> Definition:
     """Parse a definition's JSON text. Raises ValidationException with every problem: step, path and reason.
 
-    `check_arguments` is asked about every step's arguments; leave it out for a text that has been checked before. The
-    result is shared: the same text gives the same object.
+    `operations` is asked about every step's arguments and references; leave it out for a text that was checked before.
+    The result is shared: the same text gives the same object.
     """
     problems = Problems()
     try:
@@ -71,18 +80,31 @@ def parse(text: str, check_arguments: ArgumentCheck | None = None) -> Definition
         problems.add("", f"It is nested too deeply: more than {MAX_DEPTH} objects and arrays inside each other.")
         problems.raise_if_any()
     definition = _parse_document(document, problems)
-    if check_arguments is not None:
-        _check_arguments(definition, check_arguments, problems)
+    if operations is not None:
+        _ask(operations, definition, problems)
     problems.raise_if_any()
     return replace(definition, order=tuple(order(definition.graph)))
 
 
-def _check_arguments(definition: Definition, check_arguments: ArgumentCheck, problems: Problems) -> None:
+def _ask(operations: Operations, definition: Definition, problems: Problems) -> None:
+    known = {each.name: each.type for step in definition.steps.values() for each in (step, *step.body)}
     for step in definition.steps.values():
         for each in (step, *step.body):
             problems.step = each.name
-            for place, reason in check_arguments(each.type, each.arguments):
+            for place, reason in operations.check_arguments(each.type, each.arguments):
                 problems.add(f"{each.path}.Arguments{place}", reason)
+            for place, reference in _located(each):
+                if reference.namespace == "Steps" and reference.property_file is None:
+                    reason = operations.check_property(known.get(reference.name, ""), reference.path) or ""
+                    if reason:
+                        problems.add(place, f"'{reference.text}': {reason}")
+
+
+def _located(step: Step) -> Iterator[tuple[str, Reference]]:
+    """Every reference of a step with its place in the definition."""
+    yield from located_references(step.arguments, f"{step.path}.Arguments")
+    yield from located_references(list(step.conditions), f"{step.path}.Arguments.Conditions")
+    yield from located_references(step.extra, step.path)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -122,7 +144,7 @@ def _parse_document(document: Mapping[str, Any], problems: Problems) -> Definiti
             parts[member] = {}
     for member in ("PipelineExperimentConfig", "MlflowConfig"):
         check(parts[member], member, problems)
-        _check_references(parts[member], member, _Names(parameters, {}), problems)
+        _check_references(located_references(parts[member], member), _Names(parameters, {}), problems)
     _check_steps(steps, parameters, problems)
     return Definition(
         steps=steps,
@@ -144,6 +166,12 @@ def _by_name(steps: list[Step], problems: Problems) -> dict[str, Step]:
                 problems.add(f"{each.path}.Name", f"another step has this name: {taken[each.name]}.")
             taken.setdefault(each.name, each.path)
         found.setdefault(step.name, step)
+    for step in steps:
+        for each in step.body:
+            for name, path in taken.items():
+                if re.fullmatch(f"{re.escape(each.name)}-[0-9]+", name):
+                    problems.step = name
+                    problems.add(f"{path}.Name", f"runs of the ForEach step '{step.name}' are named so.")
     problems.step = ""
     if len(taken) > MAX_STEPS:
         problems.add("Steps", f"{len(taken)} steps; a pipeline can have {MAX_STEPS}.")
@@ -184,13 +212,11 @@ def _check_steps(steps: Mapping[str, Step], parameters: Mapping[str, Parameter],
 def _check_step(step: Step, names: _Names, problems: Problems) -> None:
     for index, dependency in enumerate(step.depends_on):
         _check_target(dependency.step, f"{step.path}.DependsOn[{index}]", names, problems)
-    _check_references(step.arguments, f"{step.path}.Arguments", names, problems)
-    _check_references(list(step.conditions), f"{step.path}.Arguments.Conditions", names, problems)
-    _check_references(step.extra, step.path, names, problems)
+    _check_references(_located(step), names, problems)
 
 
-def _check_references(value: Json, path: str, names: _Names, problems: Problems) -> None:
-    for place, reference in located_references(value, path):
+def _check_references(located: Iterable[tuple[str, Reference]], names: _Names, problems: Problems) -> None:
+    for place, reference in located:
         reason = _wrong(reference, place, names)
         if reason:
             problems.add(place, f"'{reference.text}': {reason}")
@@ -209,8 +235,13 @@ def _wrong(reference: Reference, place: str, names: _Names) -> str | None:
         return "only ForEach.CurrentItem, and only inside a ForEachBody."
     if reference.namespace == "IterationOutput" and name not in names.body:
         return "only a step of the ForEachBody, and only in the Selector of its ForEach step."
+    step = names.steps.get(name)
+    if step is not None and step.type == "ForEach" and reference.path[0] == "IterationOutputs":
+        if len(reference.path) < 3 or not isinstance(reference.path[1], int):
+            return "must name an iteration and a step of the body: IterationOutputs[0].STEP..."
+        if reference.path[2] not in {inner.name for inner in step.body}:
+            return f"'{reference.path[2]}' is no step of the body of '{name}'."
     if reference.namespace == "Steps" and reference.path[0] == "PropertyFiles":
-        step = names.steps.get(name)
         file = reference.property_file
         if not place.endswith(".PropertyFile"):
             return "a property file is read by Std:JsonGet."

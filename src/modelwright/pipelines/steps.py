@@ -13,6 +13,7 @@ from typing import Any
 
 from modelwright.pipelines.conditions import check_condition
 from modelwright.pipelines.expressions import Json, check
+from modelwright.pipelines.for_each import NOT_IN_A_BODY, check_for_each
 from modelwright.pipelines.problems import Problems, shown
 
 TRIGGERS = ("Completed", "Failed", "Stopped", "Any")
@@ -54,6 +55,10 @@ STEP_TYPES: dict[str, frozenset[str] | None] = {
     "BedrockModelImport": None,
     "BedrockProvisionedModelThroughput": None,
 }
+
+
+_NEEDED = {"Lambda": ("FunctionArn",), "Callback": ("SqsQueueUrl",)}
+_OUTPUT_TYPES = ("String", "Integer", "Boolean", "Float")
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,10 @@ def _parse_step(value: Json, path: str, problems: Problems, branch: Branch | Non
         problems.step = name
         arguments = {key: member for key, member in arguments.items() if key != "ForEachBody"}
     check(arguments, f"{path}.Arguments", problems)
+    for member in _NEEDED.get(kind, ()):
+        if member not in value:
+            problems.add(f"{path}.{member}", f"a {kind} step needs it.")
+    _check_outputs(value.get("OutputParameters"), f"{path}.OutputParameters", problems)
     extra = {key: member for key, member in value.items() if key not in _JOB and key != "PropertyFiles"}
     check(extra, path, problems)
     yield Step(
@@ -189,6 +198,21 @@ def _parse_step(value: Json, path: str, problems: Problems, branch: Branch | Non
     yield from branches
 
 
+def _check_outputs(value: Json, path: str, problems: Problems) -> None:
+    """`OutputParameters` of Lambda and Callback steps."""
+    if value is not None and not isinstance(value, list):
+        problems.add(path, "Expecting start of Json Array.")
+        return
+    for index, output in enumerate(value or []):
+        if (
+            not isinstance(output, dict)
+            or set(output) != {"OutputName", "OutputType"}
+            or not isinstance(output["OutputName"], str)
+            or output["OutputType"] not in _OUTPUT_TYPES
+        ):
+            problems.add(f"{path}[{index}]", f"must have OutputName, and OutputType of {', '.join(_OUTPUT_TYPES)}.")
+
+
 def _parse_conditions(arguments: Mapping[str, Any], path: str, problems: Problems) -> tuple[Mapping[str, Any], ...]:
     for member in sorted(set(arguments) - {"Conditions", "IfSteps", "ElseSteps"}):
         problems.add(f"{path}.{member}", "unknown member of a condition's arguments.")
@@ -202,16 +226,18 @@ def _parse_conditions(arguments: Mapping[str, Any], path: str, problems: Problem
 
 
 def _parse_body(arguments: Mapping[str, Any], path: str, problems: Problems) -> tuple[Step, ...]:
-    if "IterableItems" not in arguments:
-        problems.add(f"{path}.IterableItems", "a ForEach step needs the items to go over.")
+    owner = problems.step
     body = arguments.get("ForEachBody")
     if not isinstance(body, list) or not body:
         problems.add(f"{path}.ForEachBody", "must be a list with at least one step.")
-        return ()
+        body = []
     steps = tuple(parse_steps(body, f"{path}.ForEachBody", problems))
     for step in steps:
-        if step.type in ("Condition", "Fail", "ForEach"):
+        problems.step = step.name
+        if step.type in NOT_IN_A_BODY:
             problems.add(f"{step.path}.Type", f"a {step.type} step can't be in a ForEachBody.")
+    problems.step = owner
+    check_for_each(arguments, {step.name for step in steps}, path, problems)
     return steps
 
 
@@ -230,6 +256,8 @@ def _parse_depends_on(value: Json, path: str, problems: Problems) -> tuple[Depen
             problems.add(f"{path}[{index}]", 'must be a step\'s name or {"Step": name, "Trigger": outcome}.')
         elif trigger not in TRIGGERS:
             problems.add(f"{path}[{index}].Trigger", f"{shown(trigger)} is no trigger; known: {', '.join(TRIGGERS)}.")
+        elif step in found and found[step].trigger != trigger:
+            problems.add(f"{path}[{index}]", f"'{step}' comes with the triggers {found[step].trigger} and {trigger}.")
         else:
             found[step] = Dependency(step, trigger)
     return tuple(found.values())

@@ -1,14 +1,15 @@
-"""The arguments of a pipeline's step against the operation that the step stands for, before anything runs.
+"""A pipeline's step against the operations that it stands for, before anything runs: arguments and properties.
 
 Arguments are the body of a Create operation with expressions anywhere in it, whose values nobody knows yet: an
 expression passes, and what is literal must have the kind that the model wants, only members that the model has, all
 that it requires, and values of its enums. Lengths, ranges and patterns are left to the call itself, which knows every
-value. AWS checks CreatePipeline so ("Unknown Argument member 'ModelPackageName'").
+value. AWS checks CreatePipeline so ("Unknown Argument member 'ModelPackageName'"). A property, `Steps.X.A.B`, is a path
+into the answer of the Describe operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -89,3 +90,20 @@ def _scalar(shape: Shape, value: Any, path: str) -> Iterator[Finding]:
     allowed = shape.metadata.get("enum", [])
     if allowed and value not in allowed:
         yield path, f"{shown(value)} is not one of {', '.join(allowed[:30])}{', ...' if len(allowed) > 30 else ''}."
+
+
+def check_path(service: str, operation: str, path: Sequence[str | int]) -> str | None:
+    """Why the operation's answer can't have anything at this path; None when it can."""
+    shape: Shape | None = spec.operation(service, operation).output_shape
+    for segment in path:
+        if isinstance(shape, StructureShape):
+            if segment not in shape.members:
+                return f"{operation} answers no {shown(segment)} there, but: {', '.join(shape.members)}."
+            shape = shape.members[segment]
+        elif isinstance(shape, ListShape):
+            shape = shape.member
+        elif isinstance(shape, MapShape):
+            shape = shape.value
+        else:
+            return f"{shown(segment)} is looked for in a plain value of {operation}'s answer."
+    return None

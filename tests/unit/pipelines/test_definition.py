@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelwright.errors import ValidationException
 from modelwright.pipelines.definition import MAX_STEPS, parse
 from modelwright.pipelines.steps import Branch, CacheConfig, Dependency, PropertyFile, RetryPolicy, duration
-from support.definitions import RECORDED, condition, definition, equals, fail, get, text, training
+from support.definitions import RECORDED, condition, definition, equals, fail, for_each, get, text, training
 
 
 def problems(*steps, **members):
@@ -106,6 +106,7 @@ def test_a_for_each_waits_for_what_its_body_refers_to():
             "Type": "ForEach",
             "Arguments": {
                 "IterableItems": get("Steps.A.x"),
+                "MaxConcurrency": 2,
                 "ForEachBody": [
                     training("X", Arguments={"v": get("ForEach.CurrentItem.a")}),
                     training("Y", Arguments={"v": get("Steps.B.x"), "w": get("Steps.X.y")}),
@@ -224,11 +225,39 @@ CASES = [
     ([condition("A", conditions="x")], {}, "Steps[0].Arguments.Conditions: must be a list"),
     ([{"Name": "A", "Type": "Condition"}], {}, "Steps[0].Arguments.Conditions: must be a list"),
     ([condition("A", "x")], {}, "Steps[0].Arguments.IfSteps[0]: Expecting start of Json Object"),
-    ([{"Name": "A", "Type": "ForEach", "Arguments": {}}], {}, "Steps[0].Arguments.ForEachBody: must be a list"),
+    ([for_each("A", ForEachBody=[])], {}, "Steps[0].Arguments.ForEachBody: must be a list"),
+    ([for_each("A", ForEachBody=[fail("F")])], {}, "ForEachBody[0].Type: a Fail step can't be in a ForEachBody"),
+    ([for_each("A", IterableItems=[])], {}, "must be an expression or a list of 1 to 100 items"),
+    ([for_each("A", IterableItems=[[1]])], {}, "IterableItems[0]: [1] is neither a plain value nor an expression"),
+    ([for_each("A", MaxConcurrency=51)], {}, "51 must be an Integer from 1 to 50"),
+    ([for_each("A", Order="x")], {}, "Steps[0].Arguments.Order: unknown member"),
+    ([for_each("A", Selector={"Pick": "MaxBy"})], {}, "Steps[0].Arguments.Selector: must be"),
+    ([for_each("A", Selector={"Pick": "Best", "Field": get("IterationOutput.X.y")})], {}, "'Best' is not one of"),
     (
-        [{"Name": "A", "Type": "ForEach", "Arguments": {"IterableItems": [1], "ForEachBody": [fail("F")]}}],
+        [for_each("A", Selector={"Pick": "MaxBy", "Field": get("IterationOutput.X")})],
         {},
-        "ForEachBody[0].Type: a Fail step can't be in a ForEachBody",
+        "a member of a step",
+    ),
+    ([for_each("A", Selector={"Pick": "MaxBy", "Field": get("Steps.X.y")})], {}, "a member of a step"),
+    ([for_each("A"), training("X-3")], {}, "Step 'X-3', Steps[1].Name: runs of the ForEach step 'A' are named so"),
+    (
+        [for_each("A"), training("B", Arguments={"x": get("Steps.A.IterationOutputs.X.y")})],
+        {},
+        "must name an iteration",
+    ),
+    ([for_each("A"), training("B", Arguments={"x": get("Steps.A.IterationOutputs[0].Z.y")})], {}, "'Z' is no step of"),
+    ([for_each("A"), training("B", Arguments={"x": get("Steps.A.IterationOutputs[0].X.y")})], {}, None),
+    ([training("A"), training("B", after=["A", {"Step": "A", "Trigger": "Any"}])], {}, "triggers Completed and Any"),
+    ([{"Name": "A", "Type": "Lambda"}], {}, "Steps[0].FunctionArn: a Lambda step needs it"),
+    (
+        [{"Name": "A", "Type": "Callback", "SqsQueueUrl": "u", "OutputParameters": 1}],
+        {},
+        "Expecting start of Json Array",
+    ),
+    (
+        [{"Name": "A", "Type": "Callback", "SqsQueueUrl": "u", "OutputParameters": [{"OutputName": "x"}]}],
+        {},
+        "OutputParameters[0]: must have OutputName",
     ),
     ([training("A", Arguments={"x": get("ForEach.CurrentItem")})], {}, "only inside a ForEachBody"),
     ([training("A", Arguments={"x": get("IterationOutput.B.y")})], {}, "only in the Selector"),
