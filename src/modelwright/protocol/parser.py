@@ -119,10 +119,13 @@ def _parse_rest(operation: OperationModel, route: Route, request: Request) -> di
         if body and request.body:
             found = _read_body(shape, route, request.body)
             result |= {name: value for name, value in found.items() if name in body or name not in shape.members}
-    elif streaming_member(route.service, route.operation) is None and request.body:
+    elif streaming_member(route.service, route.operation) is None:
         member = shape.members[payload]
         if member.type_name == "blob":
-            result[payload] = request.body
+            if request.body or payload in shape.required_members:
+                result[payload] = request.body
+        elif not request.body:
+            pass
         elif member.type_name == "string":
             result[payload] = request.body.decode("utf-8", "replace")
         else:

@@ -304,6 +304,8 @@ def s3_address(request: Request) -> tuple[str, str]:
 
 
 def _s3(request: Request) -> Route:
+    if request.path == "/WriteGetObjectResponse" and request.method == "POST":  # Object Lambda's; no bucket's name
+        return Route(S3, "WriteGetObjectResponse", "rest-xml")
     bucket, key = s3_address(request)
     level = 2 if key else 1 if bucket else 0
     query = dict(request.query_pairs)
@@ -325,7 +327,7 @@ def _s3_rules() -> Mapping[tuple[str, int], list[_Rule]]:
     """S3's rules by method and level, without the bucket in the path: that may stand in the host name."""
     rules: dict[tuple[str, int], list[_Rule]] = {}
     for rule in _rules(S3):
-        if rule.operation != "WriteGetObjectResponse":  # Object Lambda's, to a host of its own
+        if rule.operation != "WriteGetObjectResponse":
             rules.setdefault((rule.method, len(rule.labels)), []).append(rule)
     for some in rules.values():
         some.sort(key=lambda rule: (len(rule.literals) + len(rule.query), rule.rank), reverse=True)

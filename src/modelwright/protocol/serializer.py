@@ -242,7 +242,6 @@ def _set_xml(response: Response, document: str) -> None:
 
 def _set_raw(response: Response, body: Any) -> None:
     response.body = body.encode() if isinstance(body, str) else body
-    _set_type(response, "application/octet-stream")
 
 
 _ENCODED = {
