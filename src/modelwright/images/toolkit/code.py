@@ -62,7 +62,7 @@ def _pins_torch(file: Path) -> bool:
 
 
 def _download(location: str, file: Path) -> None:
-    import boto3  # noqa: PLC0415  # only jobs whose code is in S3 pay for it
+    import boto3  # only jobs whose code is in S3 pay for it
 
     parsed = urllib.parse.urlparse(location)
     client = boto3.client(

@@ -20,7 +20,7 @@ class UnsupportedFormat(Exception):
 
 def decode(body: str | bytes, content_type: str) -> Any:
     """A numpy array. Raises UnsupportedFormat, and ValueError when the body is not of its type."""
-    import numpy  # noqa: PLC0415  # a model with functions of its own may do without
+    import numpy  # a model with functions of its own may do without
 
     if content_type == JSON:
         return numpy.array(json.loads(body))
@@ -41,7 +41,7 @@ def encode(prediction: Any, accept: str) -> bytes:
         return json.dumps(_plain(prediction)).encode()
     if accept not in (CSV, NPY):
         raise UnsupportedFormat(f"accept {accept}: this model has no output_fn, so it answers {_known()}", 406)
-    import numpy  # noqa: PLC0415
+    import numpy
 
     array = numpy.asarray(prediction.detach().cpu().numpy() if hasattr(prediction, "detach") else prediction)
     stream = io.BytesIO()

@@ -69,11 +69,11 @@ class Defaults:
         """The model that the framework's own training leaves behind, where its form is known."""
         folder = Path(model_dir)
         if self._framework == "huggingface" and (folder / "config.json").is_file():
-            from transformers import pipeline  # type: ignore[import-not-found]  # of the image
+            from transformers import pipeline
 
             return pipeline(os.environ.get("HF_TASK") or None, model=model_dir)
         if self._framework == "pytorch" and (folder / "model.pt").is_file():
-            import torch  # type: ignore[import-not-found]  # of the image
+            import torch
 
             return torch.jit.load(str(folder / "model.pt"), map_location="cpu").eval()
         if self._framework == "xgboost" and (folder / "xgboost-model").is_file():
@@ -81,7 +81,7 @@ class Defaults:
         if self._framework == "sklearn":
             for name in ("model.joblib", "model.pkl"):
                 if (folder / name).is_file():
-                    import joblib  # type: ignore[import-not-found]  # of the image
+                    import joblib
 
                     return joblib.load(folder / name)
         files = ", ".join(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "nothing"
@@ -117,7 +117,7 @@ class Defaults:
             with torch.no_grad():
                 return model(data)
         if self._framework == "xgboost" and type(model).__name__ == "Booster":
-            import xgboost  # type: ignore[import-not-found]  # of the image
+            import xgboost
 
             return model.predict(data if isinstance(data, xgboost.DMatrix) else xgboost.DMatrix(data))
         return model.predict(data)

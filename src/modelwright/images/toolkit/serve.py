@@ -24,7 +24,7 @@ from .handlers import Handler
 
 MODEL = BASE / "model"
 DEFAULT_PORT = 8080
-LARGEST_BODY = int(os.environ.get("MODELWRIGHT_LARGEST_REQUEST", 1 << 30))
+LARGEST_BODY = int(os.environ.get("MODELWRIGHT_LARGEST_REQUEST") or 1 << 30)
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def _work(listener: socket.socket, folder: Path | None) -> int:
     # Not in the handler itself: shutdown() waits for the loop that the signal interrupted.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
     print(f"serve: ready on port {listener.getsockname()[1]}", flush=True)
-    server.serve_forever(poll_interval=5)
+    server.serve_forever(poll_interval=0.2)
     server.server_close()
     return 0
 
