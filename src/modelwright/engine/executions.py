@@ -156,7 +156,7 @@ class Executions:
         if row.name is not None:
             arguments[row.name] = name
         if row.repeat_by is not None:
-            arguments.setdefault(row.repeat_by, name)
+            arguments.setdefault(row.repeat_by, hashlib.sha256(name.encode()).hexdigest()[:36])  # AWS's limit
         try:
             if step.type == "RegisterModel":
                 self._prepare_package(state, arguments)
