@@ -93,6 +93,34 @@ def test_a_failed_execution_is_retried_from_where_it_failed(sagemaker, pipeline)
     assert {step["StepName"]: step["AttemptCount"] for step in steps(sagemaker, arn)} == {"Gate": 1, "Refuse": 2}
 
 
+JOB = {
+    "AlgorithmSpecification": {"TrainingImage": "nowhere.example.com/none:1", "TrainingInputMode": "File"},
+    "RoleArn": ROLE,
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "reason"),
+    [
+        ("no-image", training("A", Arguments=JOB), "nowhere.example.com/none:1"),
+        ("no-such-type-yet", {"Name": "A", "Type": "EMR", "Arguments": {}}, "Steps of type EMR can't be run"),
+    ],
+)
+def test_a_step_that_can_t_begin_fails_with_the_reason(sagemaker, name, step, reason):
+    definition = text(step, training("B", after=["A"], Arguments=JOB), condition("C"))
+    sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=ROLE)
+    arn = start(sagemaker, name)
+    assert ended(sagemaker, arn)["PipelineExecutionStatus"] == "Failed"
+    told = {step["StepName"]: step for step in steps(sagemaker, arn)}
+    assert set(told) == {"A", "C"}
+    assert told["A"]["StepStatus"] == "Failed"
+    assert reason in told["A"]["FailureReason"]
+    assert told["C"]["StepStatus"] == "Succeeded"
+
+
 def test_the_same_token_is_the_same_execution(sagemaker, pipeline):
     token = "t" * 32
     first, second = (
