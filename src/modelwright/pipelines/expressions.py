@@ -120,7 +120,7 @@ def parse_reference(text: str) -> Reference:
     namespace = segments[0]
     if namespace not in _NAMESPACES:
         raise ValueError(f"'{text}' must begin with one of {', '.join(_NAMESPACES)}")
-    if len(segments) < 2 or not isinstance(segments[1], str):
+    if len(segments) < 2 or not isinstance(segments[1], str) or not _NAME.fullmatch(segments[1]):
         raise ValueError(f"'{text}' names nothing after '{namespace}.'")
     name, path = segments[1], tuple(segments[2:])
     if namespace in ("Parameters", "Execution") and path:
@@ -130,11 +130,13 @@ def parse_reference(text: str) -> Reference:
     return Reference(text, str(namespace), name, path)
 
 
-_SEGMENT = re.compile(r"\.?([A-Za-z0-9_\-]+)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
+_SEGMENT = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\['(.*?)'\]|\[\"(.*?)\"\]")
+_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 
 
 def parse_path(text: str) -> list[str | int]:
-    """`A.B['key'][0]` -> ["A", "B", "key", 0]. Raises ValueError."""
+    """`A.B['key'][0]` -> ["A", "B", "key", 0]; a `$` at the beginning means nothing. Raises ValueError."""
+    text = re.sub(r"^\$\.?", "", text)
     segments: list[str | int] = []
     position = 0
     while position < len(text):

@@ -101,7 +101,7 @@ def test_a_step_wants_all_its_conditions():
         ({"Type": "Equals", "LeftValue": 1}, "C", "needs RightValue"),
         ({"Type": "Equals", "LeftValue": 1, "RightValue": 2, "Values": []}, "C.Values", "unknown member"),
         ({"Type": "Equals", "LeftValue": [1], "RightValue": 2}, "C.LeftValue", "can't compare"),
-        ({"Type": "Equals", "LeftValue": {"Get": "?"}, "RightValue": 2}, "C.LeftValue.Get", "path"),
+        ({"Type": "Equals", "LeftValue": {"Get": "?"}, "RightValue": 2}, "C.LeftValue.Get", "must begin"),
         ({"Type": "In", "QueryValue": 1, "Values": []}, "C.Values", "at least one"),
         ({"Type": "In", "QueryValue": 1, "Values": [None]}, "C.Values[0]", "can't compare"),
         ({"Type": "Or", "Conditions": "x"}, "C.Conditions", "at least one"),

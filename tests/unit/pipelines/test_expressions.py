@@ -37,13 +37,17 @@ TRAINED = {
         ("a-b.0.c", ["a-b", "0", "c"]),
         ("['a.b'].c", ["a.b", "c"]),
         ("[0].x", [0, "x"]),
+        ("$.a.b", ["a", "b"]),
+        ("$['a'].b", ["a", "b"]),
+        ("metrics/mAP50(B).값", ["metrics/mAP50(B)", "값"]),
+        ("a['it's'].b", ["a", "it's", "b"]),
     ],
 )
 def test_paths_are_split(path, segments):
     assert parse_path(path) == segments
 
 
-@pytest.mark.parametrize("path", ["", ".A", "A..B", "A.", "A[", "A[x]", "A['x", "A]", "A B", "A['x']B", "A[-1]"])
+@pytest.mark.parametrize("path", ["", ".A", "A..B", "A.", "A[", "A[x]", "A['x", "A]", "A['x']B", "A[-1]", "$"])
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ValueError, match="path"):
         parse_path(path)
