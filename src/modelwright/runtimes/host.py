@@ -109,9 +109,8 @@ def _copies(settings: Settings) -> Iterator[Finding]:
     if found.overlay:
         yield Finding("inputs", True, "mounted without copying; jobs write to them without changing what is stored")
     else:
-        why = f" ({'; '.join(found.problems)})" if found.problems and found.kind != "none" else ""
-        text = f"copied for each job: overlay mounts don't work here{why}. They need root or Linux 5.11"
-        yield Finding("inputs", False, text)
+        why = "; ".join(found.problems) if found.kind != "none" else "there is no sandbox to mount them in"
+        yield Finding("inputs", False, f"copied for each job: {why}. Overlay mounts need root or Linux 5.11")
 
 
 def _memory_limit() -> Finding:

@@ -95,6 +95,8 @@ def _shim(folder: str, lock: int, log: int) -> NoReturn:
         _say(f"it could not be set up: {error}")
     with contextlib.suppress(OSError):
         kills = _oom_kills(plan["cgroups"])
+        for cgroup in plan["cgroups"]:
+            os.rmdir(cgroup)
     try:
         with open("exit.new", "w") as file:
             file.write(f"{code} {kills}\n")
@@ -158,10 +160,9 @@ def _mount_all(plan: dict[str, Any]) -> None:
     _mount(None, "/", None, RECURSIVE | PRIVATE)
     for kind, path, source, folder, file in plan["steps"]:
         _STEPS[kind](f"root{path}" if path != "/" else "root", source, folder, file)
-    if not plan["user_namespace"]:
-        for name in COVERED:
-            if os.path.exists(f"root/proc/{name}"):
-                _read_only(f"root/proc/{name}", f"root/proc/{name}", True, "")
+    for name in COVERED:
+        if os.path.exists(f"root/proc/{name}"):
+            _read_only(f"root/proc/{name}", f"root/proc/{name}", True, "")
     os.chdir("root")
     _call("pivot_root", b".", b".")
     _call("umount2", b".", DETACH)

@@ -307,8 +307,7 @@ def copy_tree(source: Path, target: Path) -> None:
     """Copy a file or a folder's content, sharing blocks where the file system can. Raises OSError."""
     clone = "-c" if sys.platform == "darwin" else "--reflink=auto"
     named = f"{source}/." if source.is_dir() else str(source)
-    if source.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
+    (target if source.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
     for options in ([clone], []):
         done = subprocess.run(["cp", "-Rp", *options, named, str(target)], capture_output=True, text=True, check=False)
         if done.returncode == 0:

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MARK = "MODELWRIGHT_CONTAINER_FOLDER"
-"""In the environment of the shim and what it starts, up to the sandbox: the container's folder. Without a sandbox
-everything that the container starts has it."""
+"""In the environment of what the shim starts: the container's folder. (The launcher's containers don't need it.)"""
 
 UNBOXED = "unboxed"
 """A file of this name in the folder: the container has no sandbox."""
@@ -42,8 +41,9 @@ def kill(folder: Path) -> bool:
 
 def end_strays(folder: Path) -> None:
     """Kill what is left of a container whose shim is gone: started in the very instant in which that was killed."""
-    while _kill_all(_marked(folder)):
-        pass
+    quiet = 0
+    while quiet < 3:  # what is just becoming another program has no environment for a moment
+        quiet = 0 if _kill_all(_marked(folder)) else quiet + 1
 
 
 def _shim(folder: Path) -> int | None:

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Literal
 
 from modelwright.errors import ConfigurationError
+from modelwright.runtimes.launcher import COVERED
 from modelwright.runtimes.launching import launch
 from modelwright.runtimes.layout import Copy, Layout
+from modelwright.runtimes.processes import MARK
 
 Kind = Literal["unshare", "bubblewrap", "none"]
 
@@ -153,7 +155,10 @@ def bubblewrap(
             arguments += ["--ro-bind", "/dev/null", step.path]
         elif step.path != "/":  # which is a tmpfs anyway
             arguments += ["--dir" if step.kind == "folder" else f"--{step.kind}", step.path]
-    for name, value in environment.items():
+            for name in COVERED if step.kind == "proc" else ():
+                if Path("/proc", name).exists():
+                    arguments += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
+    for name, value in {**environment, MARK: str(layout.job)}.items():
         arguments += ["--setenv", name, value]
     arguments += ["--chdir", working_directory]
     _write(layout.job / "arguments", "".join(f"{argument}\0" for argument in arguments))

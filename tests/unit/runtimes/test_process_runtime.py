@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelwright.errors import ConfigurationError
+from modelwright.runtimes import sandbox
 from modelwright.runtimes.base import Exit, Handle, Image, Limits, Lost, Mount, Running
 
 
@@ -350,7 +352,17 @@ def test_pip_install_goes_to_this_job_alone(machine, environment, tmp_path):
     assert sorted(str(path) for path in environment.rglob("*") if "__pycache__" not in str(path)) == before
 
 
-def test_twenty_thousand_files_cost_nothing(closed, tmp_path):
+def test_where_overlays_do_not_work_it_is_the_same_by_copying(closed, environment, tmp_path, monkeypatch):
+    without = dataclasses.replace(closed.runtime.sandbox, overlay=False)
+    monkeypatch.setattr(sandbox, "choose", lambda _setting: without)
+    for number, test in enumerate((test_mounts, test_a_single_file_can_be_mounted_every_way)):
+        (tmp_path / str(number)).mkdir()
+        test(closed, tmp_path / str(number))
+    (tmp_path / "pip").mkdir()
+    test_pip_install_goes_to_this_job_alone(closed, environment, tmp_path / "pip")
+
+
+def test_many_files_cost_nothing(closed, tmp_path):
     channel = tmp_path / "channel"
     for group in range(20):
         (channel / str(group)).mkdir(parents=True)
