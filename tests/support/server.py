@@ -24,7 +24,8 @@ START_SECONDS = 60
 _CLEAN = {
     name: value
     for name, value in os.environ.items()
-    if not name.upper().startswith(("AWS_", "MODELWRIGHT_", "SAGEMAKER_")) and not name.lower().endswith("_proxy")
+    if not name.upper().startswith(("AWS_", "MODELWRIGHT_", "SAGEMAKER_"))
+    and not name.lower().endswith(("_proxy", "_ca_bundle", "ssl_cert_file"))
 }
 
 

@@ -35,7 +35,10 @@ from modelwright.server.keys import write_private
 AWS_DOMAINS = ("amazonaws.com", "amazonaws.com.cn", "api.aws")
 """Whatever lies below these is AWS's: answered here, never tunnelled."""
 
-BUNDLE_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+BUNDLE_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+"""Where boto3 and the CLI, requests, OpenSSL and curl look for the roots that they trust."""
+OVERRIDING_VARIABLES = ("GIT_SSL_CAINFO",)
+"""Tools that look at SSL_CERT_FILE, but at these first: to be set only where the user has set them."""
 
 _DAY = datetime.timedelta(days=1)
 _AUTHORITY_LIFE = 3650 * _DAY
@@ -113,7 +116,7 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        content = _private_pem(self._leaf_key) + _pem(self._leaf(host)) + _pem(self.certificate)
+        content = _private_pem(self._leaf_key) + _pem(self._leaf(host))
         # The ssl module reads keys from files only; this one lives for the length of a call.
         handle, path = tempfile.mkstemp(prefix=".leaf.", dir=self.folder)
         try:
@@ -170,7 +173,7 @@ class Authority:
 def _trusted(environ: Mapping[str, str]) -> list[str]:
     """The PEM blocks of the user's own bundles, the system's roots and botocore's copy of the public ones."""
     found: list[str] = []
-    for variable in BUNDLE_VARIABLES:
+    for variable in (*BUNDLE_VARIABLES, *OVERRIDING_VARIABLES):
         if named := environ.get(variable):
             found += _bundle_of(Path(named), variable)
     system = ssl.get_default_verify_paths()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
-from modelwright.server.authority import AWS_DOMAINS, BUNDLE_VARIABLES, Authority
+from modelwright.server.authority import AWS_DOMAINS, BUNDLE_VARIABLES, OVERRIDING_VARIABLES, Authority
 from modelwright.server.keys import AccessKey, write_private
 from modelwright.server.serve import is_loopback
 
@@ -77,6 +77,7 @@ def client_environment(
     if is_loopback(urlsplit(url).hostname or ""):
         bundle = str(authority.bundle(before))
         variables |= dict.fromkeys(BUNDLE_VARIABLES, bundle)
+        variables |= dict.fromkeys((name for name in OVERRIDING_VARIABLES if name in before), bundle)
         variables |= dict.fromkeys(("HTTPS_PROXY", "https_proxy"), url)
     variables |= dict.fromkeys(("NO_PROXY", "no_proxy"), _no_proxy(before))
     return variables

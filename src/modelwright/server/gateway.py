@@ -126,7 +126,9 @@ class Gateway:
 
 def _route_of_head(head: Request) -> tuple[Route | None, str | None]:
     """The route, None where the body may have a say; and the name of the parameter that streams, if one does."""
-    if "x-amz-target" in head.headers or head.headers.get("content-type", "").startswith(_FORM):
+    if "x-amz-target" in head.headers:
+        return None, None
+    if head.method == "POST" and head.headers.get("content-type", "").startswith(_FORM):
         return None, None
     route = router.route(head)
     return route, parser.streaming_member(route.service, route.operation)

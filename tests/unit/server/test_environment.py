@@ -89,6 +89,15 @@ def test_no_proxy_keeps_the_users_exceptions_but_not_those_for_aws(client, given
     assert client({"no_proxy": given})["no_proxy"] == kept
 
 
+def test_other_tools_variables_are_set_only_where_the_user_has(client, tmp_path: Path) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_text("-----BEGIN CERTIFICATE-----\nMINE\n-----END CERTIFICATE-----\n")
+    assert "GIT_SSL_CAINFO" not in client()
+    variables = client({"GIT_SSL_CAINFO": str(roots)})
+    assert variables["GIT_SSL_CAINFO"] == variables["SSL_CERT_FILE"]
+    assert "MINE" in Path(variables["GIT_SSL_CAINFO"]).read_text()
+
+
 def test_a_server_for_others_is_no_proxy(client) -> None:
     variables = client(url="http://192.0.2.7:7070")
     assert not {"HTTPS_PROXY", "https_proxy", "AWS_CA_BUNDLE"} & set(variables)
