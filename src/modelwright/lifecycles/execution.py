@@ -38,6 +38,7 @@ Semantics, from AWS's pages "Pipelines steps", "StopPipelineExecution", SDK v2's
 - A step runs when all that it waits for came out as its trigger says (Completed unless said otherwise) and its branch
   is the one taken. As soon as that is impossible it is out: it never runs, is not listed, and what waits for it is out
   too, whatever the trigger (ours).
+- Who waits for a condition waits for its evaluation, not for its branches (ours).
 - A failed step puts out what depends on it; independent branches go on (ours). A Fail step lets nothing new start;
   what runs is left to end.
 - Stop lets nothing new start and stops what runs.

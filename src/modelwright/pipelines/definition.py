@@ -184,8 +184,8 @@ class _Names:
 
     parameters: Mapping[str, Parameter]
     steps: Mapping[str, Step]
-    own: str = ""
-    item: bool = False
+    own: tuple[str, ...] = ()
+    """The step itself, and the ForEach step whose body it is in."""
     body: Mapping[str, Step] = field(default_factory=dict)
 
 
@@ -193,10 +193,10 @@ def _check_steps(steps: Mapping[str, Step], parameters: Mapping[str, Parameter],
     for step in steps.values():
         problems.step = step.name
         body = {inner.name: inner for inner in step.body}
-        _check_step(step, _Names(parameters, steps, step.name, body=body), problems)
+        _check_step(step, _Names(parameters, steps, (step.name,), body), problems)
         for inner in step.body:
             problems.step = inner.name
-            _check_step(inner, _Names(parameters, {**steps, **body}, inner.name, item=True), problems)
+            _check_step(inner, _Names(parameters, {**steps, **body}, (inner.name, step.name)), problems)
         problems.step = step.name
         inner_cycle = find_cycle({inner.name: dependencies(inner) for inner in step.body})
         if inner_cycle:
@@ -231,11 +231,11 @@ def _wrong(reference: Reference, place: str, names: _Names) -> str | None:
         return f"there is no parameter '{name}'; defined: {', '.join(names.parameters) or 'none'}."
     if reference.namespace == "Execution" and name not in EXECUTION_VARIABLES:
         return f"there is no execution variable '{name}'; known: {', '.join(sorted(EXECUTION_VARIABLES))}."
-    if reference.namespace == "ForEach" and (not names.item or name != "CurrentItem"):
+    if reference.namespace == "ForEach" and (len(names.own) < 2 or name != "CurrentItem"):
         return "only ForEach.CurrentItem, and only inside a ForEachBody."
     if reference.namespace == "IterationOutput" and name not in names.body:
         return "only a step of the ForEachBody, and only in the Selector of its ForEach step."
-    step = names.steps.get(name)
+    step = names.steps.get(name) if reference.namespace == "Steps" else None
     if step is not None and step.type == "ForEach" and reference.path[0] == "IterationOutputs":
         if len(reference.path) < 3 or not isinstance(reference.path[1], int):
             return "must name an iteration and a step of the body: IterationOutputs[0].STEP..."
@@ -253,9 +253,9 @@ def _wrong(reference: Reference, place: str, names: _Names) -> str | None:
 def _check_target(name: str, path: str, names: _Names, problems: Problems) -> None:
     """Whether a step may wait for the step `name`."""
     target = names.steps.get(name)
-    if name == names.own:
-        problems.add(path, "a step can't wait for itself.")
+    if name in names.own:
+        problems.add(path, "a step can't wait for itself, nor a body for its ForEach step.")
     elif target is None:
         problems.add(path, f"there is no step '{name}'; defined: {', '.join(names.steps) or 'none'}.")
     elif target.type == "Fail":
-        problems.add(path, f"{names.own} can not depends on {name}: a Fail step ends the execution.")
+        problems.add(path, f"{names.own[0]} can not depends on {name}: a Fail step ends the execution.")

@@ -320,6 +320,17 @@ def test_cycles_are_shown(steps, cycle):
     assert f"steps wait for each other: {cycle}." in problems(*steps)
 
 
+def test_a_body_does_not_wait_for_its_own_for_each():
+    inside = training("X", Arguments={"x": get("Steps.A.Status")})
+    assert "nor a body for its ForEach step" in problems(for_each("A", ForEachBody=[inside]))
+    assert "nor a body for its ForEach step" in problems(for_each("A", ForEachBody=[training("X", after=["A"])]))
+
+
+def test_a_parameter_may_be_named_like_a_step():
+    step = for_each("A", IterableItems=get("Parameters.A"))
+    definition(step, Parameters=[{"Name": "A", "Type": "String"}])
+
+
 def test_as_many_steps_as_aws_allows():
     nested = condition("C", [training(f"A{number}") for number in range(MAX_STEPS - 1)])
     assert len(definition(nested).steps) == MAX_STEPS
