@@ -52,7 +52,7 @@ class _XxHash:
         self._state = state
 
     def update(self, data: Chunk, /) -> None:
-        self._state.update(data)
+        self._state.update(bytes(data))  # the library takes nothing else, whatever its types say
 
     def digest(self) -> bytes:
         return bytes(self._state.finalize())

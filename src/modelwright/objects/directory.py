@@ -64,6 +64,7 @@ class DirectoryStore:
         root.mkdir(parents=True, exist_ok=True)
         self._now = now
         self._in_use = in_use
+        self._closed = False
         self._blobs = Blobs(root / "blobs", fsync=fsync)
         self._index = Index(root / "index.db", fsync=fsync)
         self._views = Views(root, self._blobs.path)
@@ -107,6 +108,10 @@ class DirectoryStore:
         return not self._cleaner.is_alive()
 
     def close(self) -> None:
+        """May be called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._cleaner.join()
         self._index.set("closed", "yes")
         self._index.close()
