@@ -111,12 +111,13 @@ class Dispatcher:
         return table
 
     def call(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
-        """Run an operation and return its result. Raises AwsError."""
+        """Run an operation and return its result. Members that are None are absent, as on the wire. Raises AwsError."""
         handler = self._find(service, operation)
         if inspect.iscoroutinefunction(handler):
             raise TypeError(f"{service}:{operation} streams: await acall()")
-        self._check(handler, service, operation, parameters)
-        result: Document = handler(context, dict(parameters))
+        present: Document = _without_nulls(parameters)
+        self._check(handler, service, operation, present)
+        result: Document = handler(context, present)
         return result
 
     async def acall(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
@@ -147,3 +148,9 @@ class Dispatcher:
 def _is_quick(handler: Handler, parameters: Mapping[str, Any]) -> bool:
     quick = getattr(handler, "quick", False)
     return bool(quick(parameters) if callable(quick) else quick)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -5,6 +5,7 @@ import pytest
 
 from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Dispatcher, Principal, operation
+from modelwright.services.members import HONOURED, refused
 
 CONTEXT = Context("111122223333", "eu-west-1", Principal("arn:aws:iam::111122223333:user/u", "U"))
 
@@ -71,3 +72,45 @@ def test_what_streams_is_not_called_synchronously():
 def test_two_handlers_of_one_operation_are_a_mistake():
     with pytest.raises(ValueError, match="two handlers"):
         Dispatcher([("library", Shelf()), ("library", Shelf())], refuse_empty)
+
+
+def test_none_is_absent():
+    """A pipeline definition may say null; a handler must never see it."""
+
+    class Echo:
+        @operation("Echo")
+        def echo(self, context, parameters):
+            return parameters
+
+    door = Dispatcher([("x", Echo())], lambda *_: None)
+    given = {"A": None, "B": {"C": None, "D": [{"E": None}]}, "F": 0}
+    assert door.call(CONTEXT, "x", "Echo", given) == {"B": {"D": [{}]}, "F": 0}
+
+
+def test_quickness_may_depend_on_the_parameters():
+    class Lists:
+        @operation("List", quick=lambda parameters: "Long" not in parameters)
+        def list(self, context, parameters):
+            return {"Thread": threading.get_ident()}
+
+    async def threads():
+        door = Dispatcher([("x", Lists())], lambda *_: None)
+        return [(await door.acall(CONTEXT, "x", "List", given))["Thread"] for given in ({}, {"Long": 1})]
+
+    short, long = asyncio.run(threads())
+    assert short == threading.get_ident() != long
+
+
+def test_members_are_checked_at_the_door():
+    class Table:
+        @operation("Put", members={"Name": HONOURED, "Size": refused("Leave it out.")})
+        def put(self, context, parameters):
+            return {}
+
+    door = Dispatcher([("x", Table())], lambda *_: None)
+    assert door.call(CONTEXT, "x", "Put", {"Name": "a"}) == {}
+    assert door.members("x", "Put")["Name"] is HONOURED
+    with pytest.raises(UnsupportedOperation, match="Size in Put"):
+        door.call(CONTEXT, "x", "Put", {"Size": 1})
+    with pytest.raises(UnsupportedOperation, match="Size in Put"):
+        asyncio.run(door.acall(CONTEXT, "x", "Put", {"Size": 1}))
