@@ -31,6 +31,7 @@ from modelwright.server.keys import Keys
 from modelwright.server.upstream import Upstream
 from modelwright.services import s3
 from modelwright.services.dispatch import Context, Dispatcher, Document
+from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
@@ -113,6 +114,7 @@ class Platform:
         yield from s3.services(self.objects)
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
+        yield "ecr", Ecr(store=self.images.store, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
         yield (

@@ -92,7 +92,8 @@ class ImageStore:
     def put(self, reference: Reference, record: Record) -> Record:
         """Name the content by the reference's repository and tag; an equal content that is there already stays.
 
-        The repository is made when there is none, as pushing to a local registry does.
+        The repository is made when there is none, as pushing to a local registry does. Raises
+        ImageTagAlreadyExistsException where the repository's tags are immutable and this one names something else.
         """
         with self._change() as index:
             now = self._now()
@@ -100,6 +101,13 @@ class ImageStore:
             index.repositories.setdefault(reference.repository, {"created": now, "document": {}})
             tags = index.tags.setdefault(reference.repository, {})
             if tags.get(reference.tag, {}).get("digest") != record.digest:
+                document = index.repositories[reference.repository]["document"]
+                if reference.tag in tags and document.get("imageTagMutability") == "IMMUTABLE":
+                    raise AwsError(
+                        f"The image tag '{reference.tag}' already exists in the '{reference.repository}' repository "
+                        "and cannot be overwritten because the repository is immutable.",
+                        code="ImageTagAlreadyExistsException",
+                    )
                 tags[reference.tag] = {"digest": record.digest, "pushed": now}
             _forget_unnamed(index)
             return _record(stored)
