@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from modelwright.server.serve import running
+from modelwright.server.serve import GRACE_SECONDS, running
 from support.server import Server, serving
 
 
@@ -68,7 +68,7 @@ def test_it_ends_while_clients_stay_connected(tmp_path):
         begin = time.monotonic()
         server.stop()
         assert server.process.returncode == 0
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < GRACE_SECONDS
         assert "Traceback" not in server.said()
 
 

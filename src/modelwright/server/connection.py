@@ -40,6 +40,14 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
 
+    def shutdown(self) -> None:
+        """The server ends."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.scheme == "https":
+            self.transport.abort()  # an idle client would not answer a polite end of TLS
+        else:
+            super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
