@@ -95,7 +95,7 @@ def head(name: str) -> Head:
 @cache
 def by_target_prefix(prefix: str) -> tuple[Head, ...]:
     """The services whose `X-Amz-Target` begins with `prefix.`"""
-    return _find(lambda head: head.target_prefix == prefix)
+    return _find(lambda head: head.target_prefix == prefix) if prefix else ()
 
 
 @cache

@@ -54,17 +54,13 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
         _compiled(service, operation)(parameters, "", findings)
     except RecursionError:
         raise AwsError("The parameters are nested too deeply.", code=_code(service)) from None
+    unknown = f"Modelwright does not know {_enumerate(findings.unknown)} in {operation}"
     if findings.violations:
         count = len(findings.violations)
-        raise AwsError(
-            f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(findings.violations)}",
-            code=_code(service),
-        )
+        text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(findings.violations)}"
+        raise AwsError(f"{text}. {unknown}." if findings.unknown else text, code=_code(service))
     if findings.unknown:
-        raise UnsupportedOperation(
-            f"Modelwright does not know {_enumerate(findings.unknown)} in {operation}. "
-            f"Leave it out, or see {OPERATIONS_PAGE}."
-        )
+        raise UnsupportedOperation(f"{unknown}. Leave it out, or see {OPERATIONS_PAGE}.")
 
 
 def _code(service: str) -> str:
@@ -299,6 +295,13 @@ def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
     if metadata.get("enum"):
         values = frozenset(metadata["enum"])
         found.append((values.__contains__, f"Member must satisfy enum value set: [{', '.join(metadata['enum'])}]"))
+    if is_number:
+        if high is not None:
+            found.append((lambda value: value <= high, f"Member must have value less than or equal to {high}"))
+        if low is not None:
+            found.append((lambda value: value >= low, f"Member must have value greater than or equal to {low}"))
+    else:
+        found += _length_constraints(low, high)
     if metadata.get("pattern"):
         pattern = patterns.compiled(metadata["pattern"])
         if pattern is not None:
@@ -308,13 +311,6 @@ def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
                     f"Member must satisfy regular expression pattern: {metadata['pattern']}",
                 )
             )
-    if is_number:
-        if high is not None:
-            found.append((lambda value: value <= high, f"Member must have value less than or equal to {high}"))
-        if low is not None:
-            found.append((lambda value: value >= low, f"Member must have value greater than or equal to {low}"))
-    else:
-        found += _length_constraints(low, high)
     return found
 
 

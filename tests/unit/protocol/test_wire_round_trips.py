@@ -6,11 +6,11 @@ import pytest
 from botocore.parsers import create_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.wire_clients import serialized
-from support.wire_shapes import for_botocore, from_botocore, input_of, output_of, same
 
 from modelwright.protocol import parser, router, serializer, spec
 from modelwright.protocol.router import Route
+from support.wire_clients import serialized
+from support.wire_shapes import for_botocore, from_botocore, input_of, output_of, same
 
 SERVICES = [
     ("sagemaker", "json"),
