@@ -16,7 +16,8 @@ from modelwright.images.dockerfile import DockerfileError, expand
 _PIP = re.compile(r"(?:/usr/local/bin/|/opt/conda/bin/|/usr/bin/)?pip[0-9.]*")
 _PYTHON = re.compile(r"(?:/usr/local/bin/|/opt/conda/bin/|/usr/bin/)?python[0-9.]*")
 _CACHES = re.compile(r"(/var/lib/apt|/var/cache|~/\.cache|\$HOME/\.cache|/root/\.cache|/tmp)(/.*)?")
-_SHELL = re.compile(r"[|<>()`{}]|\$\(|(?<!&)&(?!&)|\|\|")
+_SHELL = re.compile(r"[|<>()`]|(?<!&)&(?!&)")
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\`$]|\\.|\$(?!\())*\"")
 _GLOB = re.compile(r"[*?\[]")
 _PIP_ELSEWHERE = ("--target", "-t", "--prefix", "--root", "--editable", "-e", "--user", "--dry-run", "--report")
 _PIP_DROPPED = ("--no-cache-dir", "--no-cache", "-q", "-qq", "--quiet", "--break-system-packages", "--no-compile")
@@ -53,7 +54,7 @@ Command = PipInstall | DebianInstall | MakeFolder | Nothing
 
 def understand(script: str, variables: Mapping[str, str], line: int = 0) -> list[Command] | None:
     """The script's commands, in order; None when anything in it needs a shell."""
-    if _SHELL.search(script):
+    if _SHELL.search(_QUOTED.sub("", script)):
         return None
     commands: list[Command] = []
     for words in _split(script):

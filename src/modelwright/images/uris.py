@@ -18,6 +18,7 @@ _ECR = re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn
 _PUBLIC_ECR = "public.ecr.aws"
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/-]|__|-+)[a-z0-9]+)*")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -56,6 +57,7 @@ def parse_reference(uri: str) -> Reference:
         or (tag and not _TAG.fullmatch(tag))
         or ("@" in uri and not _DIGEST.fullmatch(digest))
         or rest.endswith(":")
+        or (host and not _HOST.fullmatch(host))
     ):
         raise ValidationException(f"'{uri}' is not an image URI ([REGISTRY/]REPOSITORY[:TAG] or ...@sha256:DIGEST).")
     ecr = bool(_ECR.fullmatch(host)) or host == _PUBLIC_ECR
