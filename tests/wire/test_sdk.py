@@ -4,33 +4,13 @@ They are large, so they live in virtual environments of their own; where one is 
 """
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from support.sdk import VENVS, python
+
 ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
 BUCKET = "sagemaker-eu-west-1-111122223333"
-VENVS = Path(__file__).parents[2] / ".venvs"
-
-
-def python(server, version, code):
-    """Run code with the SDK of that version; what `say` prints in it."""
-    interpreter = VENVS / version / "bin" / "python"
-    if not interpreter.exists():
-        pytest.skip(f"no SageMaker SDK in {interpreter.parents[1]}")
-    environ = server.client_environ(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="eu-west-1", PYTHONWARNINGS="ignore")
-    done = subprocess.run(
-        [interpreter, "-c", SAY + code], check=False, env=environ, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
-    return [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
-
-
-MARK = "said: "
-SAY = f"""
-def say(*things):
-    print("\\n{MARK}" + " ".join(map(str, things)), flush=True)
-"""
 
 V2 = """
 import sagemaker
