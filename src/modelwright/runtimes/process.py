@@ -137,19 +137,19 @@ class ProcessRuntime:
         return self._jobs / name
 
     def _run(self, spec: ContainerSpec, folder: Path, lock: int) -> None:
-        _clear(folder)
-        with open(folder / "log", "ab") as log:
-            log.write("".join(f"{note}\n" for note in spec.image.notes).encode())
         controllers = limits.controllers()
-        groups = controllers.create(limits.group_name(folder), spec.limits)
-        data_limit = None if "memory" in controllers.folders else spec.limits.memory
         taken = self._processors.take(spec.limits.cpus)
-        try:
-            child = self._launch(spec, folder, lock, _Bounds(groups, taken, data_limit))
-        except FileNotFoundError as error:
-            self._processors.give_back(taken)
-            raise ConfigurationError(f"{spec.name} can't be started: {error.filename} does not exist.") from error
         self._taken[spec.name] = taken
+        try:
+            _clear(folder)
+            with open(folder / "log", "ab") as log:
+                log.write("".join(f"{note}\n" for note in spec.image.notes).encode())
+            groups = controllers.create(limits.group_name(folder), spec.limits)
+            data_limit = None if "memory" in controllers.folders else spec.limits.memory
+            child = self._launch(spec, folder, lock, _Bounds(groups, taken, data_limit))
+        except OSError as error:
+            self._tidy(spec.name, folder)
+            raise ConfigurationError(f"{spec.name} can't be started: {error}") from error
         if child is not None:
             _children[folder] = child
 

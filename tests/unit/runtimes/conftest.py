@@ -12,7 +12,7 @@ import pytest
 
 from modelwright.config import Settings
 from modelwright.runtimes import sandbox
-from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Poll
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Poll, Running
 from modelwright.runtimes.process import ProcessRuntime
 
 PATIENCE = 60
@@ -64,20 +64,30 @@ class Machine:
     def folder(self, handle: Handle) -> Path:
         return self.home / "jobs" / handle.name
 
+    def end_all(self) -> None:
+        """What a test that failed has left running."""
+        for folder in (self.home / "jobs").glob("*"):
+            handle = Handle("process", folder.name)
+            if self.runtime.poll(handle) == Running():
+                self.runtime.stop(handle, grace=0)
+                self.wait(handle)
+
     def after_restart(self) -> Machine:
         """What a new server finds."""
         return Machine(self.home, self.kind)
 
 
 @pytest.fixture(params=kinds())
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "home", request.param)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    yield (machine := Machine(tmp_path / "home", request.param))
+    machine.end_all()
 
 
 @pytest.fixture(params=kinds("unshare", "bubblewrap"))
-def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     """A machine with a real sandbox."""
-    return Machine(tmp_path / "home", request.param)
+    yield (machine := Machine(tmp_path / "home", request.param))
+    machine.end_all()
 
 
 @pytest.fixture

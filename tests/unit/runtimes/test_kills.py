@@ -133,6 +133,13 @@ def test_a_killed_launcher_harms_no_container(kind, tmp_path, until):
     assert machine.wait(handle).code == 5
 
 
+@pytest.mark.parametrize("kind", kinds("unshare"))
+def test_many_starts_at_once_are_more_than_the_launcher_has_spares(kind, tmp_path):
+    machine = Machine(tmp_path / "home", kind)
+    handles = [machine.runtime.start(machine.spec("true")) for _ in range(20)]
+    assert [machine.wait(handle).code for handle in handles] == [0] * 20
+
+
 def _parent(pid: int) -> int:
     return int(Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[1])
 
