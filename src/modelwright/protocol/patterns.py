@@ -11,6 +11,7 @@ import re
 import sys
 import unicodedata
 from functools import cache
+from itertools import groupby
 
 
 @cache
@@ -152,14 +153,22 @@ def _ranges(name: str, negated: bool) -> str:
     categories = _CATEGORIES.get(category, (category,))
     if not all(re.fullmatch("[LMNPSZC][a-z]?", each) for each in categories):
         raise ValueError(f"unknown category {name}")
-    wanted = [
-        number
-        for number in range(sys.maxunicode + 1)
-        if unicodedata.category(chr(number)).startswith(categories) != negated
-    ]
-    parts, start = [], wanted[0]
-    for previous, number in zip(wanted, [*wanted[1:], -1], strict=True):
-        if number != previous + 1:
-            parts.append(f"\\U{start:08x}-\\U{previous:08x}")
-            start = number
+    parts = []
+    for is_wanted, runs in groupby(_runs(), lambda run: run[2].startswith(categories) != negated):
+        if is_wanted:
+            several = list(runs)
+            parts.append(f"\\U{several[0][0]:08x}-\\U{several[-1][1]:08x}")
     return "".join(parts)
+
+
+@cache
+def _runs() -> list[tuple[int, int, str]]:
+    """(first, last, category) of all characters. Nothing is assigned between plane 4 and 13, plane 15 on is private."""
+    runs = []
+    for some in (range(0x40000), range(0xE0000, 0xE1000)):
+        for category, run in groupby(some, lambda number: unicodedata.category(chr(number))):
+            numbers = list(run)
+            runs.append((numbers[0], numbers[-1], category))
+        if some.stop == 0x40000:
+            runs.append((0x40000, 0xDFFFF, "Cn"))
+    return [*runs, (0xE1000, 0xEFFFF, "Cn"), (0xF0000, sys.maxunicode, "Co")]

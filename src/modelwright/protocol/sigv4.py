@@ -246,14 +246,15 @@ class _Check:
         if self.now > int(expires):
             raise self.refuse.expired(int(expires), self.now)
         amz = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers) if name.startswith("x-amz-"))
-        to_sign = (
+        head = (
             f"{request.method}\n{headers.get('content-md5', '').strip()}\n{headers.get('content-type', '').strip()}\n"
-            f"{expires}\n{amz}{_v2_resource(request)}"
+            f"{expires}\n{amz}"
         )
-        expected = b64encode(hmac.digest(key.secret.encode(), to_sign.encode(), "sha1"))
-        if not hmac.compare_digest(expected, signature.encode()):
-            raise self.refuse.mismatch()
-        return Verified(key.access_key, "", request.headers.get("x-amz-content-sha256", UNSIGNED))
+        for resource in _v2_resources(request):
+            expected = b64encode(hmac.digest(key.secret.encode(), (head + resource).encode(), "sha1"))
+            if hmac.compare_digest(expected, signature.encode()):
+                return Verified(key.access_key, "", request.headers.get("x-amz-content-sha256", UNSIGNED))
+        raise self.refuse.mismatch()
 
 
 _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders")
@@ -334,11 +335,13 @@ def _v2_header(name: str) -> bool:
     return name.startswith("x-amz-") or name in ("content-md5", "content-type")
 
 
-def _v2_resource(request: Request) -> str:
+def _v2_resources(request: Request) -> Iterable[str]:
+    """The signed resource: always with the bucket, which itself some sign as `/bucket` and others as `/bucket/`."""
     bucket = s3_host(request.host)
     path = f"/{bucket}{request.path}" if bucket else request.path
     pairs = [part.split("=", 1) for part in request.query.split("&") if part]
     signed = sorted((pair for pair in pairs if pair[0] in _V2_RESOURCES), key=lambda pair: pair[0])
-    if not signed:
-        return path
-    return path + "?" + "&".join("=".join((pair[0], *map(unquote, pair[1:]))) for pair in signed)
+    query = "?" + "&".join("=".join((pair[0], *map(unquote, pair[1:]))) for pair in signed) if signed else ""
+    yield path + query
+    if path.count("/") == 1:
+        yield f"{path}/{query}"

@@ -50,7 +50,7 @@ class Head:
 @cache
 def service(name: str) -> ServiceModel:
     """The model of a service by botocore's name. Raises UnsupportedOperation for a name that botocore doesn't know."""
-    if name not in names():
+    if name not in FREQUENT and name not in names():
         raise UnsupportedOperation(f"'{name}' is not a service of AWS that Modelwright knows.")
     return ServiceModel(_loader().load_service_model(name, "service-2"), service_name=name)
 

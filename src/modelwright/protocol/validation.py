@@ -303,15 +303,15 @@ def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
     else:
         found += _length_constraints(low, high)
     if metadata.get("pattern"):
-        pattern = patterns.compiled(metadata["pattern"])
-        if pattern is not None:
-            found.append(
-                (
-                    lambda value: pattern.fullmatch(value) is not None,
-                    f"Member must satisfy regular expression pattern: {metadata['pattern']}",
-                )
-            )
+        text = metadata["pattern"]
+        found.append((lambda value: _matches(text, value), f"Member must satisfy regular expression pattern: {text}"))
     return found
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Compiled when first needed: an operation has hundreds of patterns, a request uses few."""
+    found = patterns.compiled(pattern)
+    return found is None or found.fullmatch(value) is not None
 
 
 def _length_constraints(low: Any, high: Any) -> list[tuple[Callable[[Any], bool], str]]:
