@@ -3,6 +3,7 @@ import pytest
 from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.store.resources import find_resource, replace_resource
 from support.doors import IMAGE, REGION, package, training_job
+from support.pipelines import add_pipelines, create_pipeline, start_execution
 
 
 def channel(name, uri):
@@ -176,3 +177,16 @@ def test_packages(door):
     arn = f"arn:aws:sagemaker:{REGION}:111122223333:model-package/poses/2"
     assert found["ModelPackage"]["ModelPackageArn"] == arn
     assert "_ClientToken" not in found["ModelPackage"]
+
+
+def test_pipelines_and_their_executions(door):
+    add_pipelines(door, objects=None)
+    create_pipeline(door, "Pose", Tags=[{"Key": "team", "Value": "pose"}])
+    create_pipeline(door, "Hand")
+    arn = start_execution(door, "Pose", PipelineExecutionDisplayName="first")["PipelineExecutionArn"]
+    tagged = {"Filters": [condition("Tags.team", "Exists")]}
+    (found,) = door("Search", Resource="Pipeline", SearchExpression=tagged)["Results"]
+    assert found["Pipeline"]["PipelineName"] == "Pose"
+    running = {"Filters": [condition("PipelineExecutionStatus", "Equals", "Executing")]}
+    (found,) = door("Search", Resource="PipelineExecution", SearchExpression=running)["Results"]
+    assert found["PipelineExecution"]["PipelineExecutionArn"] == arn

@@ -129,6 +129,21 @@ MEMBERS: Table = {
     "ModelPackageConfig": refused("Register the model with CreateModelPackage."),
 }
 
+LIST_MEMBERS: Table = {
+    "NextToken": HONOURED,
+    "MaxResults": HONOURED,
+    "CreationTimeAfter": HONOURED,
+    "CreationTimeBefore": HONOURED,
+    "LastModifiedTimeAfter": HONOURED,
+    "LastModifiedTimeBefore": HONOURED,
+    "NameContains": HONOURED,
+    "StatusEquals": HONOURED,
+    "SortBy": HONOURED,
+    "SortOrder": HONOURED,
+    "WarmPoolStatusEquals": refused("Leave it out: there are no warm pools here."),
+    "TrainingPlanArnEquals": refused("Leave it out: there are no training plans here."),
+}
+
 
 class TrainingJobs(SageMakerService):
     """CreateTrainingJob and what belongs to it."""
@@ -177,7 +192,7 @@ class TrainingJobs(SageMakerService):
         with self.database.read() as transaction:
             return _find(transaction, parameters["TrainingJobName"])
 
-    @operation("ListTrainingJobs", quick=is_short)
+    @operation("ListTrainingJobs", quick=is_short, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         query = list_query(KIND, parameters, status=parameters.get("StatusEquals"))
         with self.database.read() as transaction:
