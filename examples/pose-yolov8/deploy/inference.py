@@ -20,10 +20,11 @@ from PIL import Image, UnidentifiedImageError
 from ultralytics import YOLO
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "application/x-image")
-KEYPOINTS = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
-    "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-).split()
+KEYPOINTS = [
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+]  # fmt: skip
 
 
 def model_fn(model_dir: str) -> YOLO:

@@ -48,7 +48,7 @@ def evaluate(model: Path, test: Path) -> dict[str, Any]:
     data.write_text(yaml.safe_dump(description | {"train": images, "val": images}))
     network = YOLO(model / "best.pt")
     size = network.overrides.get("imgsz", 640)
-    found = network.val(data=str(data), imgsz=size, workers=0, plots=False, project=str(model), name="val", verbose=False)
+    found = network.val(data=str(data), imgsz=size, workers=0, plots=False, project=str(model), verbose=False)
     return {
         "pose_metrics": metrics(found.pose),
         "box_metrics": metrics(found.box),

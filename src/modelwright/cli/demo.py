@@ -100,7 +100,7 @@ def demo(
     server = start_detached(console)
     say(console, f"server: {server.url}, home {settings.home}")
     try:
-        build_image(workshop)
+        image_seconds = build_image(workshop)
         upload_data(workshop, data)
         ends_well = run_notebook(
             workshop,
@@ -115,7 +115,7 @@ def demo(
                 "POSE_MAP_THRESHOLD": str(threshold),
             },
         )
-        summarize(workshop, begin, threshold, stop)
+        summarize(workshop, begin, image_seconds, threshold, stop)
     finally:
         if stop:
             subprocess.run([sys.executable, "-m", "modelwright", "down", "--home", str(settings.home)], check=True)
@@ -139,11 +139,14 @@ def sdk_python(example: Path, home: Path) -> str:
     return str(python)
 
 
-def build_image(workshop: Workshop) -> None:
+def build_image(workshop: Workshop) -> float:
+    """How many seconds it took."""
+    begin = time.monotonic()
     console = workshop.console
     say(console, f"training image: {workshop.example.name}/train/Dockerfile")
     with progress_of(console, "building the training image") as progress:
         LocalImages(console.settings).build(workshop.example / "train", workshop.image, progress)
+    return round(time.monotonic() - begin, 1)
 
 
 def upload_data(workshop: Workshop, source: str | None) -> None:
@@ -262,7 +265,7 @@ class LastLines:
         return [s["logStreamName"] for s in found if s["logStreamName"].lower().startswith(f"{job.lower()}/")]
 
 
-def summarize(workshop: Workshop, begin: float, threshold: float, stopping: bool) -> None:
+def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold: float, stopping: bool) -> None:
     """Time per step, mAP, the package, where to look next."""
     console = workshop.console
     client = console.client("sagemaker")
@@ -286,6 +289,7 @@ def summarize(workshop: Workshop, begin: float, threshold: float, stopping: bool
         "ModelPackageArn": package,
         "ModelApprovalStatus": status,
         "Notebook": str(workshop.folder / NOTEBOOK),
+        "ImageSeconds": image_seconds,
         "Seconds": round(time.time() - begin, 1),
     }
 
