@@ -34,7 +34,8 @@ class Config:
 
     def stored(self) -> dict[str, Any]:
         """Plain JSON; `load` reads it."""
-        return asdict(self)
+        stored: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return stored
 
 
 @dataclass(frozen=True)
