@@ -28,6 +28,7 @@ from modelwright.server.connect import Proxy
 from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
+from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import s3
 from modelwright.services.dispatch import Context, Dispatcher, Document
@@ -61,7 +62,7 @@ class _Common(TypedDict):
 class Platform:
     """One home folder's stores, services and engine, served at `running.url`."""
 
-    def __init__(self, settings: Settings, running: server.Running, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, running: Running, environ: Mapping[str, str]) -> None:
         self.settings = settings
         self.keys = Keys.open(settings.credentials, settings.account)
         self.authority = Authority.open(settings.authority)
@@ -85,7 +86,7 @@ class Platform:
             ),
             now=time.time,
         )
-        self.proxy = Proxy(self.authority, Upstream.of(before), server.is_loopback(running.host))
+        self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
         self.application: server.Application = Gateway(
             self.dispatcher,
             self.keys,
@@ -143,9 +144,9 @@ class Platform:
         self.images.ready(uri)
 
 
-def serve(settings: Settings) -> None:
-    """Run a server on a home until it is told to end."""
-    server.serve(settings, lambda running: Platform(settings, running, os.environ))
+def serve(settings: Settings, ready: Callable[[Running], None] = lambda _: None) -> None:
+    """Run a server on a home until it is told to end. `ready` is called when it answers."""
+    server.serve(settings, lambda running: Platform(settings, running, os.environ), ready)
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def sample() -> Iterator[Platform]:
     """A platform on a home that is thrown away, not served: what the generated pages are made from."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings.load({"home": Path(folder)}, {})
-        platform = Platform(settings, server.Running(0, settings.host, 0, "http://127.0.0.1:0"), {})
+        platform = Platform(settings, Running(0, settings.host, 0, "http://127.0.0.1:0"), {})
         try:
             yield platform
         finally:

@@ -13,7 +13,8 @@ from modelwright.server.authority import Authority
 from modelwright.server.connect import Proxy
 from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
-from modelwright.server.serve import is_loopback, serve
+from modelwright.server.running import is_loopback
+from modelwright.server.serve import serve
 from modelwright.server.upstream import Upstream
 from modelwright.services.dispatch import Dispatcher, operation
 from modelwright.services.sts import Sts

@@ -15,7 +15,7 @@ from modelwright.config import Settings
 from modelwright.server.authority import Authority
 from modelwright.server.environment import applied, client_environment
 from modelwright.server.keys import Keys
-from modelwright.server.serve import running
+from modelwright.server.running import running
 
 TESTS = Path(__file__).parents[1]
 PLATFORM = ("-m", "modelwright", "up")

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from modelwright.server.serve import GRACE_SECONDS, running
+from modelwright.server.running import running
+from modelwright.server.serve import GRACE_SECONDS
 from support.server import Server, serving
 
 

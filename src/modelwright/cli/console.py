@@ -29,7 +29,7 @@ from modelwright.errors import ConfigurationError
 from modelwright.server.authority import Authority
 from modelwright.server.environment import client_environment
 from modelwright.server.keys import Keys
-from modelwright.server.serve import running
+from modelwright.server.running import running
 
 COLOURS = {
     "Succeeded": "green",

@@ -20,7 +20,7 @@ from modelwright.cli.console import Console, pass_console
 from modelwright.errors import ConfigurationError
 from modelwright.runtimes import host
 from modelwright.server import environment
-from modelwright.server.serve import Running, running
+from modelwright.server.running import Running, running
 
 START_SECONDS = 30
 STOP_SECONDS = 30

@@ -21,7 +21,7 @@ from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
 from modelwright.server.authority import AWS_DOMAINS, BUNDLE_VARIABLES, OVERRIDING_VARIABLES, Authority
 from modelwright.server.keys import AccessKey, write_private
-from modelwright.server.serve import is_loopback
+from modelwright.server.running import is_loopback
 
 SHELLS = ("sh", "fish", "powershell", "dotenv", "json")
 

@@ -1,41 +1,37 @@
 """One process that serves one home folder: the lock, the port, the event loop, the signals.
 
 The order is the rule. The home is locked before anything in it is opened, the port is bound before the platform is
-made (jobs must be told the address), and `server.json` says where we are only once we answer. The lock is the
-kernel's: it goes with the process, however that ends; the file left by a killed server is therefore never believed
-without it.
+made (jobs must be told the address), and `server.json` says where we are only once we answer. How others find the
+server is `running`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import errno
-import fcntl
-import ipaddress
 import json
 import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any, Protocol
 
 import uvicorn
 import uvloop
 from uvicorn.config import Config
 
-from modelwright import __version__
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
 from modelwright.server.connect import Front, Proxy
 from modelwright.server.connection import HttpConnection
 from modelwright.server.keys import write_private
+from modelwright.server.running import Running, locked
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -45,19 +41,7 @@ THREADS = 32
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 10
 BACKLOG = 1024
-_LOCK_TRIES = 5
-_LOCK_PAUSE = 0.02
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that answers: what `server.json` holds."""
-
-    pid: int
-    host: str
-    port: int
-    url: str
-    version: str = __version__
+_M_ARENA_MAX = -8  # malloc.h
 
 
 class Platform(Protocol):
@@ -89,6 +73,7 @@ def serve(
 
     Raises ConfigurationError when the home can't be written or is served already, or when the port can't be had.
     """
+    _share_one_heap()
     with locked(settings), _bound(settings) as listener:
         running = _describe(settings, listener)
         platform = create(running)
@@ -97,85 +82,11 @@ def serve(
             runner.run(server.serve())
 
 
-@contextlib.contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """Be the only server of this home. Raises ConfigurationError."""
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        handle = os.open(settings.server_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The home folder {settings.home} can't be used: {error.strerror or error}. "
-            "Choose another with --home DIR or MODELWRIGHT_HOME."
-        ) from error
-    try:
-        if not _taken(handle):
-            present = _read(settings.server_file)
-            where = f"at {present.url} (process {present.pid})" if present else "and is just starting"
-            raise ConfigurationError(
-                f"A server already runs on {settings.home} {where}. Use it, stop it with `modelwright down`, "
-                "or start another on a home of its own with --home DIR."
-            )
-        settings.server_file.unlink(missing_ok=True)  # a killed server's
-        yield
-    finally:
-        os.close(handle)
-
-
-def _taken(handle: int) -> bool:
-    """Take the lock. Tried a few times, because `running` holds it for a moment too when it looks."""
-    for _ in range(_LOCK_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        time.sleep(_LOCK_PAUSE)
-    return False
-
-
-def running(settings: Settings) -> Running | None:
-    """The server that runs on this home, or None. Believes the lock, not the file."""
-    present = _read(settings.server_file)
-    if present is None or not _lives(present.pid):
-        return None
-    try:
-        handle = os.open(settings.server_lock, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return present
-    else:
-        return None
-    finally:
-        os.close(handle)
-
-
-def _lives(pid: int) -> bool:
-    """Tells a killed server's file from its successor's, in the moment between the successor's lock and its file."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address (or `localhost`) is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _read(path: Path) -> Running | None:
-    try:
-        content = json.loads(path.read_bytes())
-        return Running(**{name: content[name] for name in ("pid", "host", "port", "url", "version")})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _share_one_heap() -> None:
+    """Have glibc's threads share one heap: a heap each keeps tens of megabytes of freed buffers, and the interpreter's
+    lock leaves them little to fight over."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import pytest
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
 from modelwright.server import serve as module
-from modelwright.server.serve import Running, locked, running
+from modelwright.server.running import Running, locked, running
 
 SCRIPT = """
 import asyncio, logging, sys
