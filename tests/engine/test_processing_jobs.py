@@ -22,7 +22,7 @@ def test_it_works(platform):
     platform.objects.put_bytes("bucket", "code/prep.sh", b"tr , ';' < $1/data.csv > $2/sub/out.csv; echo done")
     platform.process(
         "one",
-        "mkdir /opt/ml/processing/out/sub; sh /opt/ml/processing/input/code/prep.sh /opt/ml/processing/in /opt/ml/processing/out",
+        "cd /opt/ml/processing; mkdir out/sub; sh input/code/prep.sh in out",
         inputs=[
             ("data", "s3://bucket/in", "/opt/ml/processing/in"),
             ("code", "s3://bucket/code/prep.sh", "/opt/ml/processing/input/code/"),

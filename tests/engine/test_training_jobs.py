@@ -307,7 +307,7 @@ def test_a_namesake_of_a_deleted_job_runs_again(platform):
 
 def test_a_defect_fails_the_job_and_says_what_happened(platform, caplog):
     platform.images.ready = lambda uri: 1 / 0
-    with platform.database.write() as transaction:
+    with platform.database.write():
         pass
     algorithm = {"TrainingImage": "bare", "TrainingInputMode": "File"}
     platform.dispatcher._handlers["sagemaker", "CreateTrainingJob"].__self__._check_image = lambda uri: None

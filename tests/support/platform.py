@@ -1,13 +1,8 @@
-"""A platform without a wire: stores, services, the process runtime and the engine, for tests of the engine.
-
-`python -m support.platform HOME` runs one in a process of its own, until it is killed.
-"""
+"""A platform without a wire: stores, services, the process runtime and the engine, for tests of the engine."""
 
 import json
-import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import known_instance_type
@@ -29,7 +24,7 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.store import logs
 from modelwright.store.database import Database
 from modelwright.store.history import History
-from modelwright.store.resources import find_resource
+from modelwright.store.resources import Query, count_resources, find_resource
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ModelwrightExecutionRole"
@@ -176,6 +171,10 @@ class Platform:
         with self.database.read() as transaction:
             return find_resource(transaction, kind, name)
 
+    def count(self, kind):
+        with self.database.read() as transaction:
+            return count_resources(transaction, Query(kind))
+
     def until(self, condition, timeout=60):
         """Wait for a condition of the stored state."""
         deadline = time.monotonic() + timeout
@@ -264,9 +263,3 @@ def running(home, **options):
         yield platform.start(**engine)
     finally:
         platform.close()
-
-
-if __name__ == "__main__":
-    Platform(Path(sys.argv[1])).start(grace=5)
-    while True:
-        time.sleep(3600)
