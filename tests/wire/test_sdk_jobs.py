@@ -95,3 +95,74 @@ again = ProcessingJob.from_processing_name(session, processor.latest_job.job_nam
 say(again.inputs[0].input_name, again.outputs[0].output_name)
 """)  # fmt: skip
     assert lines == ["Completed", "content", "in report"]
+
+
+def test_v3_reads_what_is_answered(server):
+    """v3 checks every answer against classes of its own: what is absent must be absent."""
+    lines = python(server, "sdk3", """
+import time
+from sagemaker.core import shapes
+from sagemaker.core.helper.session_helper import Session, get_execution_role
+from sagemaker.core.resources import Model, ModelPackage, ModelPackageGroup, ProcessingJob, TrainingJob
+session = Session()
+role = get_execution_role()
+bucket = session.default_bucket()
+""" + f'image = "{IMAGE}"' + """
+data = session.upload_string_as_file_body("content", bucket, "v3-jobs/data/a.txt")
+resources = {"instance_type": "ml.m5.large", "instance_count": 1, "volume_size_in_gb": 1}
+job = TrainingJob.create(
+    training_job_name="v3-job", role_arn=role,
+    algorithm_specification=shapes.AlgorithmSpecification(training_image=image, training_input_mode="File"),
+    input_data_config=[shapes.Channel(channel_name="training", data_source=shapes.DataSource(
+        s3_data_source=shapes.S3DataSource(s3_data_type="S3Prefix", s3_uri=f"s3://{bucket}/v3-jobs/data")))],
+    output_data_config=shapes.OutputDataConfig(s3_output_path=f"s3://{bucket}/v3-jobs/out"),
+    resource_config=shapes.ResourceConfig(**resources),
+    stopping_condition=shapes.StoppingCondition(max_runtime_in_seconds=60),
+)
+while job.refresh().training_job_status == "InProgress":
+    time.sleep(0.05)
+say(job.training_job_status, job.model_artifacts.s3_model_artifacts.rpartition("/")[2])
+say([each.training_job_name for each in TrainingJob.get_all(name_contains="v3-job")])
+processing = ProcessingJob.create(
+    processing_job_name="v3-processing", role_arn=role, app_specification=shapes.AppSpecification(image_uri=image),
+    processing_resources=shapes.ProcessingResources(cluster_config=shapes.ProcessingClusterConfig(**resources)),
+    processing_inputs=[shapes.ProcessingInput(input_name="in", s3_input=shapes.ProcessingS3Input(
+        s3_uri=f"s3://{bucket}/v3-jobs/data", s3_data_type="S3Prefix", s3_input_mode="File",
+        local_path="/opt/ml/processing/input"))],
+    processing_output_config=shapes.ProcessingOutputConfig(outputs=[shapes.ProcessingOutput(
+        output_name="report", s3_output=shapes.ProcessingS3Output(s3_uri=f"s3://{bucket}/v3-jobs/report",
+        s3_upload_mode="EndOfJob", local_path="/opt/ml/processing/report"))]),
+)
+while processing.refresh().processing_job_status == "InProgress":
+    time.sleep(0.05)
+say(processing.processing_job_status)
+group = ModelPackageGroup.create(model_package_group_name="V3Group", model_package_group_description="d")
+say(group.model_package_group_status)
+arn = session.sagemaker_client.create_model_package(
+    ModelPackageGroupName="V3Group", ModelApprovalStatus="PendingManualApproval", InferenceSpecification={
+        "Containers": [{"Image": image, "ModelDataUrl": job.model_artifacts.s3_model_artifacts}],
+        "SupportedContentTypes": ["image/jpeg"], "SupportedResponseMIMETypes": ["application/json"]},
+)["ModelPackageArn"]  # ModelPackage.create reads a member that no answer has, AWS's neither
+package = ModelPackage.get(arn)
+say(package.model_package_version, package.model_package_status, package.model_approval_status)
+package.update(model_approval_status="Approved", approval_description="good")
+say(package.refresh().model_approval_status, package.approval_description)
+model = Model.create(
+    model_name="v3-model", execution_role_arn=role,
+    primary_container=shapes.ContainerDefinition(
+        image=image, model_data_url=job.model_artifacts.s3_model_artifacts),
+)
+say(Model.get("v3-model").model_name, [each.model_name for each in Model.get_all(name_contains="v3-model")])
+model.delete()
+package.delete()
+group.delete()
+""")  # fmt: skip
+    assert lines == [
+        "Completed model.tar.gz",
+        "['v3-job']",
+        "Completed",
+        "Completed",
+        "1 Completed PendingManualApproval",
+        "Approved good",
+        "v3-model ['v3-model']",
+    ]
