@@ -27,13 +27,15 @@ _MODE = 0o444
 
 @dataclass(frozen=True)
 class Sealed:
-    """A written and synced stretch of a blob, with the digests of its bytes."""
+    """A written stretch of a blob, with the digests of its bytes. `data`: the bytes themselves, where it was left to
+    whoever takes them to make them durable; else they are synced."""
 
     blob: str
     inode: int
     size: int
     md5: bytes
     checksums: dict[str, bytes]
+    data: bytes | None = None
 
 
 class Blobs:
@@ -72,9 +74,9 @@ class Blobs:
     def path(self, blob: str) -> Path:
         return self.root / blob
 
-    def write(self, hasher: Hasher) -> BlobWriter:
-        """Begin a new blob."""
-        return BlobWriter(self, self.new(), hasher, offset=None)
+    def write(self, hasher: Hasher, *, unsynced: int = 0) -> BlobWriter:
+        """Begin a new blob. One of up to `unsynced` bytes is not synced but handed out with its bytes."""
+        return BlobWriter(self, self.new(), hasher, offset=None, unsynced=unsynced if self._fsync else 0)
 
     def write_at(self, blob: str, offset: int, hasher: Hasher) -> BlobWriter:
         """Write a stretch of a blob that several write together."""
@@ -168,13 +170,15 @@ class Blobs:
 class BlobWriter:
     """One stream into a blob. Not for several threads at once; every method may block on the disk."""
 
-    def __init__(self, blobs: Blobs, blob: str, hasher: Hasher, *, offset: int | None) -> None:
+    def __init__(self, blobs: Blobs, blob: str, hasher: Hasher, *, offset: int | None, unsynced: int = 0) -> None:
         self.blob = blob
         self._blobs = blobs
         self._hasher = hasher
         self._offset = offset
         self._fd = -1
         self._made = self._kept = False
+        self._unsynced = unsynced
+        self._data: list[bytes] = []
 
     @property
     def size(self) -> int:
@@ -186,15 +190,26 @@ class BlobWriter:
         for chunk in chunks:
             self._put(fd, chunk)
             self._hasher.update(chunk)
+            if self._unsynced:
+                self._remember(chunk)
 
     def seal(self) -> Sealed:
         """The end of the stream: from here on nobody writes to it."""
         fd = self._open()
         inode = os.fstat(fd).st_ino
-        self._blobs.synced(fd, self.blob)
+        data = b"".join(self._data) if self._unsynced else None
+        if data is None:
+            self._blobs.synced(fd, self.blob)
         self._close()
         hasher = self._hasher
-        return Sealed(self.blob, inode, hasher.size, hasher.md5(), hasher.values())
+        return Sealed(self.blob, inode, hasher.size, hasher.md5(), hasher.values(), data)
+
+    def _remember(self, chunk: Chunk) -> None:
+        if self._hasher.size > self._unsynced:
+            self._unsynced = 0
+            self._data.clear()
+        else:
+            self._data.append(bytes(chunk))
 
     def keep(self) -> None:
         """Somebody needs the sealed blob now: `discard` will do nothing."""

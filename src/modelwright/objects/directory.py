@@ -38,6 +38,7 @@ from modelwright.objects.index import (
     put_object,
     to_json,
 )
+from modelwright.objects.journal import SMALL, Journal
 from modelwright.objects.uploads import Uploads, forget_uploads
 from modelwright.objects.views import Views
 
@@ -71,7 +72,11 @@ class DirectoryStore:
         self._generations: dict[str, int] = {}
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
+        self._journal = Journal(self._index, self._blobs)
         self.uploads = Uploads(self._index, self._blobs, self._publish, now)
+        if repaired := self._journal.start():
+            _log.warning("repaired %d objects after a power loss", repaired)
+            self._views.forget_all()
         self._cleaner = threading.Thread(target=self._clean, args=(self._opened(),), daemon=True, name="objects")
         self._cleaner.start()
 
@@ -113,6 +118,7 @@ class DirectoryStore:
             return
         self._closed = True
         self._cleaner.join()
+        self._journal.close()
         self._index.set("closed", "yes")
         self._index.close()
 
@@ -214,7 +220,7 @@ class DirectoryStore:
 
     def begin(self, algorithm: str = checksums.DEFAULT_ALGORITHM) -> BlobWriter:
         """Begin to write bytes that `put` will give a name; discard them when it comes to nothing."""
-        return self._blobs.write(Hasher([algorithm]))
+        return self._blobs.write(Hasher([algorithm]), unsynced=SMALL)
 
     def put(
         self,
@@ -263,18 +269,22 @@ class DirectoryStore:
             checksum_type=FULL_OBJECT,
             tags=attributes.tags,
         )
-        return self._commit(Entry(info, sealed.blob), sealed.inode, condition)
+        return self._commit(Entry(info, sealed.blob), sealed, condition)
 
-    def _commit(self, entry: Entry, inode: int, condition: Condition) -> ObjectInfo:
+    def _commit(self, entry: Entry, sealed: Sealed, condition: Condition) -> ObjectInfo:
         info = entry.info
         try:
             with self._index.write() as transaction:
                 self._require(find_bucket(transaction, info.bucket), info.bucket)
                 condition.check(info.key, find_object(transaction, info.bucket, info.key))
-                old = put_object(transaction, entry, inode)
+                old = put_object(transaction, entry, sealed.inode)
+                if sealed.data is not None:
+                    self._journal.add(transaction, sealed.blob, sealed.data)
         except BaseException:
             self._blobs.remove(entry.blob)
             raise
+        if sealed.data is not None:
+            self._journal.added(sealed.size)
         self._publish(entry, old)
         return info
 
@@ -371,6 +381,7 @@ class DirectoryStore:
             while data := file.read(1 << 20):
                 hasher.update(data)
             md5, value = hasher.md5(), hasher.values()[algorithm]
+        self._blobs.synced(file.fileno(), entry.blob)  # it may be a small one whose copy goes with its own row
         try:
             blob, inode = self._blobs.link(entry.blob)
         except FileNotFoundError:

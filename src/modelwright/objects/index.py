@@ -1,8 +1,8 @@
 """The index: which object is which blob, in an SQLite file of the store's own. It alone is the truth.
 
 Keys are compared as UTF-8 bytes, as S3 does, so they are BLOBs here. A write transaction that takes a blob away from
-its object notes it as garbage; after the commit the file goes, and a crash in between only leaves the note.
-Reading takes no lock. With `fsync` a commit survives a power loss.
+its object notes it as garbage (and drops its copy in the journal); after the commit the file goes, and a crash in
+between only leaves the note. Reading takes no lock. With `fsync` a commit survives a power loss.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ CREATE TABLE part (
     size INTEGER NOT NULL, md5 BLOB NOT NULL, modified REAL NOT NULL, checksum BLOB,
     PRIMARY KEY (upload, number)
 ) WITHOUT ROWID;
+CREATE TABLE journal (blob TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE garbage (blob TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -228,7 +229,9 @@ def delete_object(connection: sqlite3.Connection, bucket: str, key: str) -> str 
 
 
 def add_garbage(connection: sqlite3.Connection, blobs: Iterable[str]) -> None:
-    connection.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", [(blob,) for blob in blobs])
+    rows = [(blob,) for blob in blobs]
+    connection.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", rows)
+    connection.executemany("DELETE FROM journal WHERE blob = ?", rows)
 
 
 def _drop_blob(connection: sqlite3.Connection, bucket: str, key: bytes) -> str | None:

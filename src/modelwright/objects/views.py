@@ -104,6 +104,12 @@ class Views:
             os.rename(self._live, self._trash / f"live-{time.time_ns()}")
             self._live.mkdir()
 
+    def forget_all(self) -> None:
+        """Throw the views away too: the files in them may be damaged."""
+        self.forget()
+        for path in self._views.iterdir():
+            os.rename(path, self._trash / f"view-{time.time_ns()}-{next(self._numbers)}")
+
     def _live_path(self, bucket: str, key: bytes) -> bytes:
         return os.path.join(os.fsencode(self._live / bucket), key)
 
