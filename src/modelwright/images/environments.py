@@ -32,6 +32,7 @@ from modelwright.images.pip import Pip
 _FORMAT = "1"
 _MARKER = "environment.json"
 _CONSTRAINTS = "constraints.txt"
+_MANY_MODULES = 200
 _PARENT_FILE = "_modelwright_parent.pth"
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The only Python that environments have: Modelwright's own."""
@@ -137,10 +138,12 @@ class Environments:
             self.remove(identity)
             try:
                 make_skeleton(environment.path, None if parent is None else parent.path)
-                if parent is not None:
+                if parent is None:
+                    fill(environment, lock)  # pip itself: compiled when it first runs
+                else:
                     adopt_commands(environment.path, parent.path)
-                fill(environment, lock)
-                compile_modules(environment.path)
+                    fill(environment, lock)
+                    compile_modules(environment.path)
                 held = {name: environment.version_of(name) or version for name, version in self._held.items()}
                 environment.constraints.write_text("".join(f"{name}=={held[name]}\n" for name in held))
             except BaseException:
@@ -190,7 +193,11 @@ def compile_modules(path: Path) -> None:
 
     pip would do it too (we tell it not to), but with one process, and half of what it compiles are packages' tests.
     """
-    command = [str(path / "bin" / "python"), "-m", "compileall", "-qq", "-j", "0", "-x", r"[/\\]tests?[/\\]"]
+    modules = sum(1 for _ in site_packages(path).rglob("*.py"))
+    if modules == 0:
+        return
+    workers = "0" if modules > _MANY_MODULES else "1"
+    command = [str(path / "bin" / "python"), "-m", "compileall", "-qq", "-j", workers, "-x", r"[/\\]tests?[/\\]"]
     subprocess.run([*command, str(site_packages(path))], check=False, stdout=subprocess.DEVNULL)
 
 

@@ -425,7 +425,7 @@ def _page(
     start = 0
     if "nextToken" in parameters:
         try:
-            last = base64.urlsafe_b64decode(parameters["nextToken"].encode()).decode()
+            last = base64.b64decode(parameters["nextToken"].encode(), altchars=b"-_", validate=True).decode()
         except ValueError:
             raise InvalidParameterException("nextToken is not one of this operation's.") from None
         start = sum(key(item) <= last for item in items)
