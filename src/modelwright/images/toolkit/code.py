@@ -81,5 +81,8 @@ def _unpack(file: Path, target: Path) -> None:
     if not tarfile.is_tarfile(file):
         shutil.copy2(file, target / file.name)
         return
-    with tarfile.open(file) as tar:
-        tar.extractall(target, filter="data")
+    try:
+        with tarfile.open(file) as tar:
+            tar.extractall(target, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(f"the code can't be unpacked: {error}") from error
