@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -82,7 +81,7 @@ class Platform:
             runtime=self.runtime,
             call=self._call,
             client_environment=lambda region: client_environment(
-                replace(settings, region=region), running.url, self.keys.job, self.authority, before
+                settings, running.url, self.keys.job, self.authority, before, region=region
             ),
             now=time.time,
         )
