@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
+from modelwright.engine.containers import Containers
 from modelwright.engine.executions import Call, Executions
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
@@ -39,15 +40,23 @@ class Engine:
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs."""
         self._logs = LogShipper(database=database, runtime=runtime, now=now)
+        available = total(settings)
+        environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
+
+        def environment(region: str) -> Mapping[str, str]:
+            if region not in environments:
+                environments[region] = client_environment(region)
+            return environments[region]
+
         self._jobs = Jobs(
             database=database,
             runtime=runtime,
             objects=objects,
             images=images,
-            capacity=Capacity(total(settings)),
+            capacity=Capacity(available),
             logs=self._logs,
+            containers=Containers(objects=objects, client_environment=environment, total=available),
             folder=settings.jobs,
-            client_environment=client_environment,
             now=now,
             grace=grace,
             mirror_interval=mirror_interval,

@@ -77,6 +77,11 @@ class Contract:
     """Folders below /opt/ml that there are."""
 
     @property
+    def uploads(self) -> tuple[Output, ...]:
+        """All that is uploaded, checkpoints too."""
+        return self.outputs if self.checkpoints is None else (*self.outputs, self.checkpoints)
+
+    @property
     def log_group(self) -> str:
         return "/aws/sagemaker/TrainingJobs" if self.kind == "training" else "/aws/sagemaker/ProcessingJobs"
 

@@ -154,7 +154,10 @@ class Worker:
         for stream in found:
             self._catch_up(stream)
             if stream.driver is not None:
-                stream.driver.recover(stream.name, stream.state)
+                try:
+                    stream.driver.recover(stream.name, stream.state)
+                except Exception:
+                    _log.exception("%s could not be recovered", stream.name)
         for stream in found:
             self._go_on(stream)
         return {stream.name for stream in found}
@@ -213,7 +216,8 @@ class Worker:
             try:
                 todo = self._turn(stream, results, stale)
             except Exception:
-                self._put_off(stream, results)
+                if not self._closed:  # else it is the end of this process that fails it
+                    self._put_off(stream, results)
                 return
             with self._lock:
                 stream.retry = FIRST_RETRY
@@ -378,8 +382,9 @@ class Worker:
         try:
             facts = driver.perform(work)
         except Exception as error:
-            _log.exception("%s of %s failed", work.effect.kind, work.stream)
-            facts = driver.failure(work, error)
+            if not self._closed:
+                _log.exception("%s of %s failed", work.effect.kind, work.stream)
+                facts = driver.failure(work, error)
         with self._lock:
             stream.busy -= 1
             if facts is not None:
