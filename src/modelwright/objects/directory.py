@@ -30,6 +30,7 @@ from modelwright.objects.index import (
     Bucket,
     Entry,
     Index,
+    all_buckets,
     delete_object,
     encode_key,
     find_bucket,
@@ -72,6 +73,9 @@ class DirectoryStore:
         self._generations: dict[str, int] = {}
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
+        self._buckets: dict[str, Bucket] = {}
+        self._bucket_lock = threading.Lock()
+        self._read_buckets()
         self._journal = Journal(self._index, self._blobs)
         self.uploads = Uploads(self._index, self._blobs, self._publish, now)
         if repaired := self._journal.start():
@@ -133,25 +137,31 @@ class DirectoryStore:
             transaction.execute(
                 "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
             )
+        self._read_buckets()
         return True
 
     def bucket(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
-        bucket = find_bucket(self._index.reader, name)
+        bucket = self._buckets.get(name)
         if bucket is None:
             raise errors.no_such_bucket(name)
         return bucket
 
-    def buckets(self) -> list[Bucket]:
+    def buckets(self) -> Sequence[Bucket]:
         """By name."""
-        names = self._index.reader.execute("SELECT name FROM bucket ORDER BY name").fetchall()
-        return [bucket for (name,) in names if (bucket := find_bucket(self._index.reader, name)) is not None]
+        return tuple(self._buckets.values())
+
+    def _read_buckets(self) -> None:
+        """Buckets are few and asked for by every operation."""
+        with self._bucket_lock:
+            self._buckets = {bucket.name: bucket for bucket in all_buckets(self._index.reader)}
 
     def tag_bucket(self, name: str, tags: Mapping[str, str]) -> None:
         """Raises NoSuchBucket."""
         with self._index.write() as transaction:
             self._require(find_bucket(transaction, name), name)
             transaction.execute("UPDATE bucket SET tags = ? WHERE name = ?", (to_json(tags), name))
+        self._read_buckets()
 
     def delete_bucket(self, name: str) -> None:
         """Unfinished uploads go with it. Raises NoSuchBucket, BucketNotEmpty."""
@@ -162,6 +172,7 @@ class DirectoryStore:
                 raise errors.bucket_not_empty(name)
             garbage = forget_uploads(transaction, unfinished)
             transaction.execute("DELETE FROM bucket WHERE name = ?", (name,))
+        self._read_buckets()
         self._collect(garbage)
 
     @staticmethod

@@ -83,7 +83,7 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
         connection.execute("PRAGMA busy_timeout = 30000")
-        connection.execute("PRAGMA mmap_size = 268435456")
+        connection.execute("PRAGMA cache_size = -16000")
         with self._lock:
             self._connections.append(connection)
         return connection
@@ -162,6 +162,12 @@ class Index:
 def find_bucket(connection: sqlite3.Connection, name: str) -> Bucket | None:
     row = connection.execute("SELECT name, created, region, tags FROM bucket WHERE name = ?", (name,)).fetchone()
     return None if row is None else Bucket(row[0], row[1], row[2], json.loads(row[3]))
+
+
+def all_buckets(connection: sqlite3.Connection) -> list[Bucket]:
+    """By name."""
+    rows = connection.execute("SELECT name, created, region, tags FROM bucket ORDER BY name")
+    return [Bucket(name, created, region, json.loads(tags)) for name, created, region, tags in rows]
 
 
 def find_object(connection: sqlite3.Connection, bucket: str, key: str) -> Entry | None:
