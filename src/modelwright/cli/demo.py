@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -95,6 +96,7 @@ def demo(
     settings = console.settings
     folder = settings.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
+    example = copy_of(example, folder)
     workshop = Workshop(console, example, python or sdk_python(example, settings.home), folder)
 
     server = start_detached(console)
@@ -121,6 +123,14 @@ def demo(
             subprocess.run([sys.executable, "-m", "modelwright", "down", "--home", str(settings.home)], check=True)
     if not ends_well:
         stop_with("the demo failed; see above")
+
+
+def copy_of(example: Path, folder: Path) -> Path:
+    """The SDK writes into the folders that a notebook names: it gets its own."""
+    target = folder / "pose-yolov8"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(example, target)
+    return target
 
 
 def say(console: Console, text: str) -> None:
