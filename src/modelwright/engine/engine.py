@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from modelwright.config import Settings
@@ -11,6 +10,7 @@ from modelwright.engine.containers import Containers
 from modelwright.engine.executions import Call, Executions
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Worker
 from modelwright.images.base import Images
 from modelwright.lifecycles.job import STOP_GRACE
@@ -40,6 +40,7 @@ class Engine:
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs."""
         self._logs = LogShipper(database=database, runtime=runtime, now=now)
+        self._tidier = Tidier()
         available = total(settings)
         environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
 
@@ -56,6 +57,7 @@ class Engine:
             capacity=Capacity(available),
             logs=self._logs,
             containers=Containers(objects=objects, client_environment=environment, total=available),
+            tidier=self._tidier,
             folder=settings.jobs,
             now=now,
             grace=grace,
@@ -67,13 +69,13 @@ class Engine:
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers = self._jobs.folders()
-        opened = self.worker.start()
-        threading.Thread(target=self._jobs.sweep, args=(leftovers, opened), name="sweep", daemon=True).start()
+        self._jobs.sweep(leftovers, self.worker.start())
 
     def close(self) -> None:
         """Take up nothing more. Running jobs go on, and are adopted by the next start."""
         self.worker.close()
         self._logs.close()
+        self._tidier.close()
 
 
 def total(settings: Settings) -> Share:

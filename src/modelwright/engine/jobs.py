@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from modelwright.engine.containers import Containers, JobFolder
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.opt_ml import Contract, network_interface, processing_contract, training_contract
 from modelwright.engine.outputs import Mirror, upload_archive, upload_tree, weight
+from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
 from modelwright.images.base import Images
@@ -77,6 +79,7 @@ class Jobs:
         capacity: Capacity,
         logs: LogShipper,
         containers: Containers,
+        tidier: Tidier,
         folder: Path,
         now: Callable[[], float],
         grace: float = lifecycle.STOP_GRACE,
@@ -91,6 +94,7 @@ class Jobs:
         self._logs = logs
         self._folder = folder
         self._containers = containers
+        self._tidier = tidier
         self._now = now
         self._grace = grace
         self._mirror_interval = mirror_interval
@@ -155,11 +159,11 @@ class Jobs:
             handle = Handle(**state.handle)
             if not state.exit:  # an internal error ended the job before its container
                 self._runtime.stop(handle, grace=0)
-                self._runtime.watch(handle, lambda: self._tidy(handle))
+                self._runtime.watch(handle, lambda: self._tidier.later(lambda: self._tidy(handle)))
                 return
-            self._tidy(handle)
+            self._tidier.later(lambda: self._tidy(handle))
         elif active is not None:
-            active.folder.remove()
+            self._tidier.later(active.folder.remove)
 
     def folders(self) -> list[Path]:
         """The jobs' folders that there are."""
@@ -170,7 +174,8 @@ class Jobs:
         for folder in folders:
             kind, name, created = folder.name.removesuffix(".work").split(".")
             if f"{kind}/{name}" not in open_streams:
-                self._tidy(Handle(self._runtime.name, f"{kind}.{name}.{created}"))
+                handle = Handle(self._runtime.name, f"{kind}.{name}.{created}")
+                self._tidier.later(partial(self._tidy, handle))
 
     # Effects
 
@@ -316,10 +321,7 @@ class Jobs:
 
     def _tidy(self, handle: Handle) -> None:
         """The folder goes last: as long as it is there, the next start tidies up again."""
-        try:
-            self._runtime.remove(handle)
-        except Exception:
-            _log.exception("what the runtime keeps of %s could not be removed", handle.name)
+        self._runtime.remove(handle)
         self._job_folder(handle.name).remove()
 
     # What is known of a job
