@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.containers import Containers
-from modelwright.engine.executions import Call, Executions
+from modelwright.engine.executions import Executions
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.tidying import Tidier
+from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
 from modelwright.images.base import Images
 from modelwright.lifecycles.job import STOP_GRACE
