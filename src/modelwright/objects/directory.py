@@ -69,7 +69,7 @@ class DirectoryStore:
         self._closed = False
         self._blobs = Blobs(root / "blobs", fsync=fsync)
         self._index = Index(root / "index.db", fsync=fsync)
-        self._views = Views(root, self._blobs.path)
+        self._views = Views(root, self._blobs.file)
         self._generations: dict[str, int] = {}
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
@@ -202,7 +202,7 @@ class DirectoryStore:
         while True:
             entry = self.entry(bucket, key)
             try:
-                return entry, self._blobs.path(entry.blob).open("rb", buffering=0)
+                return entry, open(self._blobs.file(entry.blob), "rb", buffering=0)
             except FileNotFoundError:
                 if self.entry(bucket, key).blob == entry.blob:
                     raise  # not overwritten meanwhile: the store is damaged

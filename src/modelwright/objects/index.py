@@ -63,6 +63,7 @@ class Entry:
     """The multipart upload that made it."""
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 OBJECT_COLUMNS = "bucket, key, blob, size, etag, modified, document, tags"
 
 
@@ -276,7 +277,7 @@ def decode_key(key: bytes) -> str:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encoder.encode(value)
 
 
 def after_prefix(prefix: bytes) -> bytes | None:
