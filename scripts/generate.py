@@ -59,7 +59,7 @@ def walk(command: click.Command, name: str, lines: list[str]) -> None:
     lines += [f"\n## `{name}`\n", "```text", command.get_help(context), "```"]
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            walk(command.commands[child], f"{name} {child}", lines)
+            walk(command.get_command(context, child), f"{name} {child}", lines)
 
 
 def settings() -> str:
