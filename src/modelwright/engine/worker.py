@@ -257,7 +257,10 @@ class Worker:
                 self._append(stream, driver, results)
                 break
             except StaleVersion:
+                seen = stream.version
                 self._catch_up(stream)
+                if stream.version == seen and not stream.ended:
+                    raise  # not somebody else's append: trying again at once would never end
         with self._lock:
             stream.under_way -= {result.key for result in results if result.done}
             if stream.ended:
@@ -300,13 +303,11 @@ class Worker:
         self._mine.stream = stream.name
         try:
             with self._database.write() as transaction:
-                stream.version = self._history.append(
-                    transaction, stream.name, events, expected=stream.version, ended=ended
-                )
+                version = self._history.append(transaction, stream.name, events, expected=stream.version, ended=ended)
                 driver.record(transaction, stream.name, state, events)
         finally:
             self._mine.stream = None
-        stream.state = state
+        stream.state, stream.version = state, version
         if ended:
             self._over(stream)
 
