@@ -277,6 +277,43 @@ def test_an_image_is_built_first_and_says_so(tmp_path):
         assert lines(platform, "one") == ["building: step 1", "done"]
 
 
+def test_an_image_is_made_once_for_all_who_wait_for_it(tmp_path):
+    go, images = threading.Event(), Images(threading.Event())
+    images.building = go
+    resolve, made = images.resolve, []
+    images.resolve = lambda uri, progress: (made.append(uri), resolve(uri, progress))[1]
+    with running(tmp_path / "home", images=images) as platform:
+        platform.bucket()
+        for name in ("a", "b", "c"):
+            platform.train(name, "true", image="slow")
+        messages = platform.until(
+            lambda: (
+                len(
+                    found := [
+                        m
+                        for n in "abc"
+                        if "image" in (m := platform.training(n)["SecondaryStatusTransitions"][-1]["StatusMessage"])
+                    ]
+                )
+                == 3
+                and found
+            )
+        )
+        assert sum("another job" in message for message in messages) == 2
+        go.set()
+        assert [platform.trained(name)["TrainingJobStatus"] for name in "abc"] == ["Completed"] * 3
+    assert made == ["slow"]
+
+
+def test_large_outputs_are_seen_being_uploaded(platform):
+    platform.train("one", "head -c 9000000 /dev/urandom > /opt/ml/model/m; echo x > /opt/ml/output/data/x")
+    job = platform.trained("one")
+    assert secondary(job) == ["Starting", "Training", "Uploading", "Completed"]
+    uploading = job["SecondaryStatusTransitions"][2]
+    assert uploading["EndTime"] > uploading["StartTime"]
+    assert platform.objects.head("bucket", "out/one/output/model.tar.gz").size > 8_900_000
+
+
 def test_a_stop_while_the_image_is_built_does_not_wait_for_it(tmp_path):
     go = threading.Event()
     with running(tmp_path / "home", images=Images(go)) as platform:

@@ -26,7 +26,7 @@ from modelwright.engine.outputs import Mirror, upload_archive, upload_tree, weig
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
-from modelwright.images.base import Images
+from modelwright.images.base import Images, Progress
 from modelwright.lifecycles import job as lifecycle
 from modelwright.lifecycles import job_document
 from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact, Job, client_error, internal_error, verdict
@@ -101,6 +101,8 @@ class Jobs:
         self._interface = network_interface()
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
+        self._making: dict[str, list[Callable[[], None]]] = {}
+        """Images that are being made, and who waits for each."""
 
     # The state machine
 
@@ -185,6 +187,8 @@ class Jobs:
             image = self._image(work, job)
         except (AwsError, ConfigurationError) as error:
             return _failed(client_error(f"The image {job.contract.image} can't be used: {error}"))
+        if image is None:
+            return None
         if not work.owed():
             return []
         reason = self._capacity.request(work.stream, job.share, job.contract.created, work.resume)
@@ -253,10 +257,30 @@ class Jobs:
 
     # Before the start
 
-    def _image(self, work: Work, job: _Active) -> Image:
-        image = self._images.ready(job.contract.image)
+    def _image(self, work: Work, job: _Active) -> Image | None:
+        """The image, made on first use. None: another job's thread is making it, and this one will be resumed."""
+        uri = job.contract.image
+        image = self._images.ready(uri)
         if image is not None:
             return image
+        with self._lock:
+            waiting = self._making.get(uri)
+            if waiting is not None:
+                waiting.append(work.resume)
+            else:
+                self._making[uri] = []
+        if waiting is not None:
+            work.tell([("Preparing", {"Message": f"Waiting for the image {uri}, which another job has begun to make"})])
+            return None
+        try:
+            return self._images.resolve(uri, self._progress(work, job))
+        finally:
+            with self._lock:
+                resumes = self._making.pop(uri)
+            for resume in resumes:
+                resume()
+
+    def _progress(self, work: Work, job: _Active) -> Progress:
         told = 0.0
 
         def progress(line: str) -> None:
@@ -267,7 +291,7 @@ class Jobs:
                 told = now
                 work.tell([("Preparing", {"Message": f"Preparing the image: {line}"[:REASON_LIMIT]})])
 
-        return self._images.resolve(job.contract.image, progress)
+        return progress
 
     # After the end
 

@@ -122,6 +122,9 @@ class LogShipper:
         with self._changed:
             self._closed = True
             self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(2.0)
 
     def _run(self) -> None:
         while True:
