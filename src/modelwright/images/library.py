@@ -11,6 +11,7 @@ the same class on the same folder, at once if need be.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -151,6 +152,7 @@ class LocalImages:
                 self._environments.remove(name)
             for key in trees:
                 self._trees.remove(key)
+            shutil.rmtree(self._settings.images / "builds", ignore_errors=True)  # of builds that were killed
             return len(environments) + len(trees)
 
     def _locks(self) -> list[Path]:
@@ -192,6 +194,8 @@ class LocalImages:
         variables = dict(config.environment)
         if environment is not None:
             variables.setdefault("PIP_CONSTRAINT", str(environment.constraints))
+            # A job imports little of what it installs: compiling all of it would take half of the time.
+            variables.setdefault("PIP_COMPILE", "0")
             # Last on the path: an image's own `train` and `serve` win over ours.
             commands = launchers(environment)
             if commands is not None:
