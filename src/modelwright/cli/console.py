@@ -143,6 +143,9 @@ class Console:
 
     def print(self, drawn: RenderableType) -> None:
         """Print what was drawn; long lines are the terminal's to wrap."""
+        if isinstance(drawn, str):
+            click.echo(drawn)
+            return
         self.terminal.print(drawn, soft_wrap=True, markup=False)
 
     def tell(self, text: str) -> None:
