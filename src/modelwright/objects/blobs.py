@@ -8,6 +8,7 @@ final name at once: nobody looks at it before a committed row names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelwright.objects import errors
 from modelwright.objects.checksums import Chunk, Hasher
 
 FOLDER_SIZE = 1000
@@ -193,9 +195,15 @@ class BlobWriter:
         return self._hasher.size
 
     def write(self, chunks: Sequence[Chunk]) -> None:
+        """Raises InsufficientStorage (507) when the disk is full."""
         fd = self._open()
         for chunk in chunks:
-            self._put(fd, chunk)
+            try:
+                self._put(fd, chunk)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise errors.disk_full(str(self._blobs.root)) from error
+                raise
             self._hasher.update(chunk)
             if self._unsynced:
                 self._remember(chunk)

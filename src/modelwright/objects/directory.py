@@ -41,7 +41,7 @@ from modelwright.objects.index import (
 )
 from modelwright.objects.journal import SMALL, Journal
 from modelwright.objects.uploads import Uploads, forget_uploads
-from modelwright.objects.views import Views
+from modelwright.objects.views import KEEP_KNOWN, Views
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RESERVED = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)|\d+(\.\d+){3}")
@@ -67,6 +67,7 @@ class DirectoryStore:
         self._now = now
         self._in_use = in_use
         self._closed = False
+        self._swept = now()
         self._blobs = Blobs(root / "blobs", fsync=fsync)
         self._index = Index(root / "index.db", fsync=fsync)
         self._views = Views(root, self._blobs.file)
@@ -287,7 +288,8 @@ class DirectoryStore:
         try:
             with self._index.write() as transaction:
                 self._require(find_bucket(transaction, info.bucket), info.bucket)
-                condition.check(info.key, find_object(transaction, info.bucket, info.key))
+                if condition is not ALWAYS:
+                    condition.check(info.key, find_object(transaction, info.bucket, info.key))
                 old = put_object(transaction, entry, sealed.inode)
                 if sealed.data is not None:
                     self._journal.add(transaction, sealed.blob, sealed.data)
@@ -466,7 +468,15 @@ class DirectoryStore:
             view = self._views.view(files, bucket, folder, self._now())
             if view is not None:
                 self._latest_views[bucket, prefix] = (generation, view)
+                self._sweep_sometimes()
                 return view
+
+    def _sweep_sometimes(self) -> None:
+        now = self._now()
+        if now - self._swept > KEEP_KNOWN and not self._cleaner.is_alive():
+            self._swept = now
+            self._cleaner = threading.Thread(target=self.sweep_views, daemon=True, name="objects")
+            self._cleaner.start()
 
     def sweep_views(self) -> int:
         """Remove views that nobody uses any more; how many."""

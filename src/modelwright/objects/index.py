@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,17 @@ _encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 OBJECT_COLUMNS = "bucket, key, blob, size, etag, modified, document, tags"
 
 
+class _Lent:
+    """A thread's connection, given back when the thread ends."""
+
+    def __init__(self, connection: sqlite3.Connection, back: Callable[[sqlite3.Connection], None]) -> None:
+        self.connection = connection
+        self._back = back
+
+    def __del__(self) -> None:
+        self._back(self.connection)
+
+
 class Index:
     """The tables and their connections: one that writes, one for each thread that reads."""
 
@@ -105,11 +116,17 @@ class Index:
     @property
     def reader(self) -> sqlite3.Connection:
         """This thread's connection for reading."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
-        return connection
+        lent: _Lent | None = getattr(self._local, "lent", None)
+        if lent is None:
+            lent = self._local.lent = _Lent(self._connect(), self._forget)
+            lent.connection.execute("PRAGMA query_only = ON")
+        return lent.connection
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+                connection.close()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
