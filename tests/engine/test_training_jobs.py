@@ -59,7 +59,7 @@ def test_the_container_finds_what_sagemaker_promises(platform):
     platform.objects.put_bytes("bucket", "train/x", b"x")
     command = """
         cd /opt/ml/input/config; cat hyperparameters.json inputdataconfig.json resourceconfig.json | tr -d '\\n'; echo
-        env | sort | grep -v ^PWD | grep =
+        env | sort | grep -v ^PWD | grep =; getent hosts algo-1 > /dev/null && echo found
         ls /opt/ml/input/data/train /opt/ml/input/data/validation; touch /opt/ml/input/data/train/new /opt/ml/input/z
     """
     platform.train(
@@ -95,7 +95,7 @@ def test_the_container_finds_what_sagemaker_promises(platform):
     assert environment["AWS_REGION"] == REGION
     assert environment["MINE"] == "yes"
     assert environment["AWS_ENDPOINT_URL"] == "http://mine", "the job's own environment wins"
-    assert {"x", "v.csv"} <= set(rest)
+    assert {"x", "v.csv", "found"} <= set(rest)
     assert job["TrainingJobStatus"] == "Completed", "inputs are writable"
     assert keys(platform, "train/") == ["train/x"], "and the stored objects don't change"
 
