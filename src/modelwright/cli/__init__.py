@@ -70,6 +70,9 @@ def main() -> None:
         sys.stdout.flush()
     except click.exceptions.Abort:
         stop_with("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "modelwright"
         stop_with(f"{error.format_message()} See: {path} --help", error.exit_code)
@@ -78,7 +81,7 @@ def main() -> None:
     except NoServerError as error:
         stop_with(str(error), NOT_RUNNING)
     except AwsError as error:
-        stop_with(f"{error.code}: {error.message}")
+        stop_with(error.message)
     except ModelwrightError as error:
         stop_with(str(error), 2)
     except BrokenPipeError:

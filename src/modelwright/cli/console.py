@@ -210,6 +210,23 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
+MISSING = ("ValidationException", "ResourceNotFound")
+"""The codes with which SageMaker says that there is none of a name."""
+
+
+@contextlib.contextmanager
+def expected(text: str) -> Iterator[None]:
+    """Raises ConfigurationError with `text` when SageMaker answers that what is asked for is not there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        raise ConfigurationError(text) from None
+
+
 @contextlib.contextmanager
 def patience(what: str) -> Iterator[None]:
     """Say on stderr what is being waited for, if it takes long."""

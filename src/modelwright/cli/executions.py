@@ -6,12 +6,11 @@ import threading
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 from rich.console import Group as Stack
 
 from modelwright.cli.commands import Group, pass_console
 from modelwright.cli.completion import execution_names, pipeline_names
-from modelwright.cli.console import Console, pages, stop_with, without_metadata
+from modelwright.cli.console import Console, expected, pages, stop_with, without_metadata
 from modelwright.cli.live import ENDED, display, drawing
 from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
@@ -42,16 +41,14 @@ def executions() -> None:
 def list_executions(console: Console, pipeline: str | None, limit: int) -> None:
     """The newest first; of one pipeline, or of all."""
     client = console.client("sagemaker")
-    if pipeline is None:
-        found = _newest(client, limit)
-    else:
-        found = [
-            {"PipelineName": pipeline, "Id": _id(summary["PipelineExecutionArn"]), **summary}
-            for summary in pages(
-                client, "list_pipeline_executions", "PipelineExecutionSummaries", limit, PipelineName=pipeline
-            )
-        ]
+    found = _newest(client, limit) if pipeline is None else _of_one(console, client, pipeline, limit)
     console.rows(found, COLUMNS, f"No executions of {pipeline} yet." if pipeline else "No executions yet.")
+
+
+def _of_one(console: Console, client: Any, pipeline: str, limit: int) -> list[dict[str, Any]]:
+    with expected(f"There is no pipeline '{pipeline}'. See: {console.command('pipelines list')}"):
+        found = pages(client, "list_pipeline_executions", "PipelineExecutionSummaries", limit, PipelineName=pipeline)
+    return [{"PipelineName": pipeline, "Id": _id(summary["PipelineExecutionArn"]), **summary} for summary in found]
 
 
 def _newest(client: Any, limit: int) -> list[dict[str, Any]]:
@@ -138,27 +135,25 @@ def retry_execution(console: Console, execution: str, wait: bool) -> None:
 
 
 def execution_arn(console: Console, client: Any, execution: str) -> str:
-    """An ARN as it is, an id by one Search, else the newest execution of the pipeline of that name.
+    """Of an ARN, of an id (by one Search), or of the pipeline whose newest execution is meant.
 
     Raises ConfigurationError when there is none.
     """
     if execution.startswith("arn:"):
+        with expected(f"There is no execution '{execution}'. See: {console.command('executions list')}"):
+            client.describe_pipeline_execution(PipelineExecutionArn=execution)
         return execution
     if len(execution) == ID_LENGTH and execution.isalnum():
         wanted = {"Name": "PipelineExecutionArn", "Operator": "Contains", "Value": f"/execution/{execution}"}
         found = client.search(Resource="PipelineExecution", SearchExpression={"Filters": [wanted]})["Results"]
         if found:
             return str(found[0]["PipelineExecution"]["PipelineExecutionArn"])
-    try:
+    with expected(f"There is no execution '{execution}'. See: {console.command('executions list')}"):
         newest = client.list_pipeline_executions(PipelineName=execution, MaxResults=1)["PipelineExecutionSummaries"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("ResourceNotFound", "ValidationException"):
-            raise
-        newest = None
-    if newest:
-        return str(newest[0]["PipelineExecutionArn"])
-    what = "no execution" if newest is None else "no execution yet of the pipeline"
-    raise ConfigurationError(f"There is {what} '{execution}'. See: {console.command('executions list')}")
+    if not newest:
+        start = console.command(f"pipelines start {execution}")
+        raise ConfigurationError(f"The pipeline '{execution}' has no executions yet. Start one: {start}")
+    return str(newest[0]["PipelineExecutionArn"])
 
 
 def steps_of(client: Any, arn: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from modelwright.cli.commands import Command, Group, pass_console
 from modelwright.cli.completion import job_names
-from modelwright.cli.console import Console, as_json, pages, stop_with, without_metadata
+from modelwright.cli.console import MISSING, Console, as_json, pages, stop_with, without_metadata
 from modelwright.cli.tables import Column, elapsed
 from modelwright.errors import ConfigurationError
 
@@ -48,7 +48,7 @@ class JobKind:
         try:
             answer = getattr(client, f"describe_{self.method}")(**{f"{self.name}Name": job})
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("ValidationException", "ResourceNotFound"):
+            if error.response["Error"]["Code"] in MISSING:
                 return None
             raise
         document: dict[str, Any] = without_metadata(answer)

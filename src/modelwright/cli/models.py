@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 
 from modelwright.cli.commands import Group, pass_console
 from modelwright.cli.completion import group_names, version_names
-from modelwright.cli.console import Console, pages, version_of, without_metadata
+from modelwright.cli.console import Console, expected, pages, version_of, without_metadata
 from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
 
@@ -19,9 +18,6 @@ COLUMNS = (
     Column("CREATED", "CreationTime", spare=True),
     Column("DESCRIPTION", "ModelPackageDescription", spare=True),
 )
-
-MISSING = ("ValidationException", "ResourceNotFound")
-"""The codes with which SageMaker says that there is none of that name."""
 
 
 @click.group("models", cls=Group)
@@ -36,7 +32,9 @@ def models() -> None:
 def list_models(console: Console, group: str | None, limit: int) -> None:
     """Versions of a model package group, or of all; the newest first."""
     kind = {"ModelPackageGroupName": group} if group else {"ModelPackageType": "Both"}
-    found = pages(console.client("sagemaker"), "list_model_packages", "ModelPackageSummaryList", limit, **kind)
+    client = console.client("sagemaker")
+    with expected(f"There is no model package group '{group}'. See: {console.command('models list')}"):
+        found = pages(client, "list_model_packages", "ModelPackageSummaryList", limit, **kind)
     console.rows(
         [{"Name": version_of(summary), **summary} for summary in found],
         COLUMNS,
@@ -83,25 +81,18 @@ def _decide(console: Console, version: str, status: str, comment: str | None) ->
 
 def _describe(console: Console, client: Any, version: str) -> dict[str, Any]:
     """The version's document. Raises ConfigurationError when there is no such version."""
+    missing = f"There is no model version '{version}' (GROUP/NUMBER or an ARN). See: {console.command('models list')}"
     group, separator, number = version.partition("/")
-    try:
-        name = version
+    name = version
+    with expected(missing):
         if separator and number.isdigit() and not version.startswith("arn:"):
             # The ARN is told by the list: it carries the region of whoever made the version.
-            name = next(
-                summary["ModelPackageArn"]
-                for summary in pages(
-                    client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group
-                )
-                if summary["ModelPackageVersion"] == int(number)
-            )
+            found = pages(client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
+            arns = {summary["ModelPackageVersion"]: summary["ModelPackageArn"] for summary in found}
+            if int(number) not in arns:
+                raise ConfigurationError(missing)
+            name = arns[int(number)]
         document: dict[str, Any] = without_metadata(client.describe_model_package(ModelPackageName=name))
-    except (ClientError, StopIteration) as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] not in MISSING:
-            raise
-        raise ConfigurationError(
-            f"There is no model version '{version}' (GROUP/NUMBER or an ARN). See: {console.command('models list')}"
-        ) from None
     return document
 
 

@@ -9,7 +9,7 @@ import click
 
 from modelwright.cli.commands import Group, pass_console
 from modelwright.cli.completion import pipeline_names
-from modelwright.cli.console import Console, as_json, pages, without_metadata
+from modelwright.cli.console import Console, as_json, expected, pages, without_metadata
 from modelwright.cli.executions import watch
 from modelwright.cli.tables import Column
 
@@ -41,7 +41,7 @@ def list_pipelines(console: Console, limit: int) -> None:
 @pass_console
 def show_pipeline(console: Console, name: str, definition: bool) -> None:
     """A pipeline's settings, parameters and steps."""
-    answer = without_metadata(console.client("sagemaker").describe_pipeline(PipelineName=name))
+    answer = _describe(console, console.client("sagemaker"), name)
     document = json.loads(answer["PipelineDefinition"])
     if definition:
         click.echo(as_json(document))
@@ -51,6 +51,13 @@ def show_pipeline(console: Console, name: str, definition: bool) -> None:
         answer["Parameters"] = [_parameter(each) for each in document.get("Parameters", [])]
         answer["Steps"] = list(_steps(document["Steps"]))
     console.fields(answer)
+
+
+def _describe(console: Console, client: Any, name: str) -> dict[str, Any]:
+    """Raises ConfigurationError when there is no such pipeline."""
+    with expected(f"There is no pipeline '{name}'. See: {console.command('pipelines list')}"):
+        document: dict[str, Any] = without_metadata(client.describe_pipeline(PipelineName=name))
+    return document
 
 
 def _parameter(given: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +91,7 @@ def start_pipeline(
             raise click.UsageError(f"--parameter {parameter}: must be NAME=VALUE.")
         given.append({"Name": key, "Value": value})
     client = console.client("sagemaker")
+    _describe(console, client, name)
     named = {"PipelineExecutionDisplayName": display_name} if display_name else {}
     arn = client.start_pipeline_execution(PipelineName=name, PipelineParameters=given, **named)["PipelineExecutionArn"]
     if wait:
@@ -97,7 +105,9 @@ def start_pipeline(
 @pass_console
 def delete_pipeline(console: Console, name: str) -> None:
     """Delete a pipeline and its executions' records."""
-    console.client("sagemaker").delete_pipeline(PipelineName=name)
+    client = console.client("sagemaker")
+    _describe(console, client, name)
+    client.delete_pipeline(PipelineName=name)
     console.show({"Deleted": name}, lambda: f"{name} is deleted")
 
 
