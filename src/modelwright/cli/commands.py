@@ -11,7 +11,7 @@ import click
 
 from modelwright.cli.console import Console
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 pass_console = click.make_pass_decorator(Console, ensure=True)
 
 
@@ -19,7 +19,7 @@ class Command(click.Command):
     """A command that takes the common options behind its own name too (`modelwright jobs list --json`)."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        keywords["context_settings"] = {**HELP_NAMES, **(keywords.get("context_settings") or {})}
+        keywords["context_settings"] = {**SETTINGS, **(keywords.get("context_settings") or {})}
         super().__init__(*arguments, **keywords)
         self.params.extend(common_options())
 
@@ -34,7 +34,7 @@ class Group(click.Group):
     group_class = type
 
     def __init__(self, *arguments: Any, later: Mapping[str, str] | None = None, **keywords: Any) -> None:
-        keywords["context_settings"] = {**HELP_NAMES, **(keywords.get("context_settings") or {})}
+        keywords["context_settings"] = {**SETTINGS, **(keywords.get("context_settings") or {})}
         super().__init__(*arguments, **keywords)
         self._later = dict(later or {})
 
@@ -87,7 +87,9 @@ def common_options() -> list[click.Option]:
             callback=_keep("home"),
             help="The home folder.  [env: MODELWRIGHT_HOME; default: ~/.modelwright]",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_keep("as_json"), help="JSON."),
+        click.Option(
+            ["--json", "as_json"], is_flag=True, expose_value=False, callback=_keep("as_json"), help="Print JSON."
+        ),
     ]
 
 

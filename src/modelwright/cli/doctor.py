@@ -16,7 +16,7 @@ from modelwright.runtimes import host
 @click.command("doctor", cls=Command)
 @pass_console
 def doctor(console: Console) -> None:
-    """What this machine can do, what is lost, and what to install.
+    """Show what this machine can do, what is lost, and what to install.
 
     ! marks what is lost or could be better; jobs run without it too. Needs no server.
     """

@@ -28,10 +28,7 @@ ID_LENGTH = 12
 
 @click.group("executions", cls=Group)
 def executions() -> None:
-    """List, show, watch, stop and retry executions of pipelines.
-
-    EXECUTION is an id, an ARN, or the name of a pipeline: then it is the newest execution of that.
-    """
+    """List, show, watch, stop and retry executions of pipelines."""
 
 
 @executions.command("list")
@@ -39,7 +36,7 @@ def executions() -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_executions(console: Console, pipeline: str | None, limit: int) -> None:
-    """The newest first; of one pipeline, or of all."""
+    """List executions of one pipeline, or of all; the newest first."""
     client = console.client("sagemaker")
     found = _newest(client, limit) if pipeline is None else _of_one(console, client, pipeline, limit)
     console.rows(found, COLUMNS, f"No executions of {pipeline} yet." if pipeline else "No executions yet.")
@@ -86,7 +83,10 @@ def _summary(execution: dict[str, Any], names: dict[str, str]) -> dict[str, Any]
 @click.argument("execution", shell_complete=execution_names)
 @pass_console
 def show_execution(console: Console, execution: str) -> None:
-    """An execution and its steps, with the reason of each failure."""
+    """Show an execution and its steps, with the reason of each failure.
+
+    EXECUTION is an id, an ARN, or the name of a pipeline: then it is the newest execution of that.
+    """
     client = console.client("sagemaker")
     arn = execution_arn(console, client, execution)
     document = without_metadata(client.describe_pipeline_execution(PipelineExecutionArn=arn))
@@ -102,7 +102,8 @@ def show_execution(console: Console, execution: str) -> None:
 def watch_execution(console: Console, execution: str) -> None:
     """Show the steps until the execution has ended.
 
-    The exit status is 0 when it succeeded, else 1. Ctrl-C ends the watching, not the execution.
+    EXECUTION is an id, an ARN, or the name of a pipeline: then it is the newest execution of that. The exit status is
+    0 when it succeeded, else 1. Ctrl-C ends the watching, not the execution.
     """
     client = console.client("sagemaker")
     watch(console, client, execution_arn(console, client, execution))
@@ -112,7 +113,10 @@ def watch_execution(console: Console, execution: str) -> None:
 @click.argument("execution", shell_complete=execution_names)
 @pass_console
 def stop_execution(console: Console, execution: str) -> None:
-    """Stop an execution and its running jobs."""
+    """Stop an execution and its running jobs.
+
+    EXECUTION is an id, an ARN, or the name of a pipeline: then it is the newest execution of that.
+    """
     client = console.client("sagemaker")
     arn = execution_arn(console, client, execution)
     client.stop_pipeline_execution(PipelineExecutionArn=arn)
@@ -124,7 +128,10 @@ def stop_execution(console: Console, execution: str) -> None:
 @click.option("--wait", is_flag=True, help="Show the steps until it has ended; its end is the exit status.")
 @pass_console
 def retry_execution(console: Console, execution: str, wait: bool) -> None:
-    """Run a failed execution again, from its failed steps."""
+    """Run a failed execution again, from its failed steps.
+
+    EXECUTION is an id, an ARN, or the name of a pipeline: then it is the newest execution of that.
+    """
     client = console.client("sagemaker")
     arn = execution_arn(console, client, execution)
     client.retry_pipeline_execution(PipelineExecutionArn=arn)

@@ -79,7 +79,7 @@ def add(console: Console, uri: str, source: str) -> None:
 @images.command("list")
 @pass_console
 def list_images(console: Console) -> None:
-    """The images that were built or added here."""
+    """List the images that were built or added here."""
     found = [
         {
             "Name": f"{tag.repository}:{tag.tag}",
@@ -97,7 +97,7 @@ def list_images(console: Console) -> None:
 @click.argument("uri", shell_complete=image_names)
 @pass_console
 def show(console: Console, uri: str) -> None:
-    """What an image is made of."""
+    """Show what an image is made of."""
     show_record(console, uri, library(console).show(uri))
 
 

@@ -92,7 +92,7 @@ def jobs() -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_jobs(console: Console, status: str | None, kind: str | None, name: str | None, limit: int) -> None:
-    """The newest jobs first.
+    """List jobs, the newest first.
 
     STATUS is InProgress, Completed, Failed, Stopping or Stopped.
     """
@@ -120,7 +120,7 @@ def list_jobs(console: Console, status: str | None, kind: str | None, name: str 
 @click.argument("job", shell_complete=job_names)
 @pass_console
 def show_job(console: Console, job: str) -> None:
-    """All that is known of a job. JOB is a name or an ARN."""
+    """Show all that is known of a job. JOB is a name or an ARN."""
     _, document = find_job(console, console.client("sagemaker"), job)
     console.fields(document)
 
@@ -142,7 +142,7 @@ def stop_job(console: Console, job: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended; its end is the exit status.")
 @pass_console
 def logs(console: Console, job: str, follow: bool) -> None:
-    """What a job printed. JOB is a name or an ARN.
+    """Show what a job printed. JOB is a name or an ARN.
 
     With --json an array of events; with --json and --follow an object a line, as they come. The exit status of
     --follow is 1 when the job fails or is stopped. Ctrl-C ends the following, not the job.

@@ -30,7 +30,7 @@ def models() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_models(console: Console, group: str | None, limit: int) -> None:
-    """Versions of a model package group, or of all; the newest first."""
+    """List versions of a model package group, or of all; the newest first."""
     kind = {"ModelPackageGroupName": group} if group else {"ModelPackageType": "Both"}
     client = console.client("sagemaker")
     with expected(f"There is no model package group '{group}'. See: {console.command('models list')}"):
@@ -46,7 +46,7 @@ def list_models(console: Console, group: str | None, limit: int) -> None:
 @click.argument("version", shell_complete=version_names)
 @pass_console
 def show_model(console: Console, version: str) -> None:
-    """All that is known of a version. VERSION is GROUP/NUMBER or an ARN."""
+    """Show all that is known of a version. VERSION is GROUP/NUMBER or an ARN."""
     console.fields(_describe(console, console.client("sagemaker"), version))
 
 

@@ -30,7 +30,7 @@ def pipelines() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_pipelines(console: Console, limit: int) -> None:
-    """The newest first."""
+    """List pipelines, the newest first."""
     found = pages(console.client("sagemaker"), "list_pipelines", "PipelineSummaries", limit)
     console.rows(found, COLUMNS, "No pipelines yet.")
 
@@ -40,7 +40,7 @@ def list_pipelines(console: Console, limit: int) -> None:
 @click.option("--definition", is_flag=True, help="Print just the definition, as JSON.")
 @pass_console
 def show_pipeline(console: Console, name: str, definition: bool) -> None:
-    """A pipeline's settings, parameters and steps."""
+    """Show a pipeline's settings, parameters and steps."""
     answer = _describe(console, console.client("sagemaker"), name)
     document = json.loads(answer["PipelineDefinition"])
     if definition:

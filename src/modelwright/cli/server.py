@@ -152,7 +152,7 @@ def _await_stop(console: Console) -> bool:
 @click.command("status", cls=Command)
 @pass_console
 def status(console: Console) -> None:
-    """Whether a server runs on this home, and where.
+    """Show whether a server runs on this home, and where.
 
     Exit status 3 when none runs, 1 when one runs but does not answer.
     """
