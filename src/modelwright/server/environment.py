@@ -81,7 +81,7 @@ def client_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
         **_telemetry(settings, before),
     }
-    if is_loopback(urlsplit(url).hostname or ""):
+    if is_loopback(settings.host) and is_loopback(urlsplit(url).hostname or ""):  # else it is no proxy: see `connect`
         bundle = str(authority.bundle(before))
         variables |= dict.fromkeys(BUNDLE_VARIABLES, bundle)
         variables |= dict.fromkeys((name for name in OVERRIDING_VARIABLES if name in before), bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ def test_other_tools_variables_are_set_only_where_the_user_has(client, tmp_path:
 def test_a_server_for_others_is_no_proxy(client) -> None:
     variables = client(url="http://192.0.2.7:7070")
     assert not {"HTTPS_PROXY", "https_proxy", "AWS_CA_BUNDLE"} & set(variables)
+
+
+def test_a_server_that_others_reach_too_is_no_proxy(settings: Settings) -> None:
+    keys, authority = Keys.open(settings.credentials, settings.account), Authority.open(settings.authority)
+    everywhere = replace(settings, host="0.0.0.0")
+    variables = environment.client_environment(everywhere, URL, keys.admin, authority, {})
+    assert not {"HTTPS_PROXY", "https_proxy", "AWS_CA_BUNDLE"} & set(variables)
+    assert variables["AWS_ENDPOINT_URL"] == URL
 
 
 def test_the_users_sdk_configuration_stays(client, tmp_path: Path) -> None:
