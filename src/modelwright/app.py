@@ -85,7 +85,7 @@ class Platform:
             ),
             now=time.time,
         )
-        self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
+        self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self.application: server.Application = Gateway(
             self.dispatcher,
             self.keys,
