@@ -68,10 +68,11 @@ class Containers:
     """Makes folders and specs of contracts."""
 
     def __init__(
-        self, *, objects: ObjectStore, client_environment: Callable[[str], Mapping[str, str]], total: Share
+        self, *, objects: ObjectStore, client_environment: Callable[[str], Mapping[str, str]], total: Share, hosts: Path
     ) -> None:
-        """`client_environment(region)` is what lets AWS's clients inside a job find this server."""
+        """`client_environment(region)` lets AWS's clients inside a job find this server; `hosts` is written."""
         self._objects = objects
+        self._hosts = _write_hosts(hosts)
         self._client_environment = client_environment
         self._total = total
 
@@ -81,13 +82,15 @@ class Containers:
             shutil.rmtree(folder.root)
         os.makedirs(folder.root, mode=0o700)
         ml = str(folder.ml)
-        for path in contract.folders:
-            os.makedirs(f"{ml}/{path}", exist_ok=True)
+        for path in ("", *contract.folders):
+            os.mkdir(f"{ml}/{path}")
         for path, text in contract.files.items():
             with open(f"{ml}/{path}", "w", encoding="utf-8") as file:
                 file.write(text)
         for output in contract.uploads:
-            os.makedirs(folder.tree(output).place, exist_ok=True)
+            place = folder.tree(output).place
+            if not place.exists():
+                os.makedirs(place)
         spec = self.spec(contract, folder, image, name, share)
         if contract.checkpoints is not None:
             restore(self._objects, contract.checkpoints.uri, folder.tree(contract.checkpoints).place)
@@ -104,7 +107,7 @@ class Containers:
         client = self._client_environment(contract.region)
         # The certificates and the SDK's settings that it names lie in the home folder, which jobs don't see.
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
-        mounts += _hosts(folder)
+        mounts += self._hosts
         mounts.sort(key=lambda mount: mount.target.count("/"))  # what is mounted inside another comes after it
         return ContainerSpec(
             name=name,
@@ -132,16 +135,16 @@ class Containers:
         return notes
 
 
-def _hosts(folder: JobFolder) -> list[Mount]:
-    """The job's own name leads to itself: AWS's toolkit waits until it does."""
-    file = folder.scratch / "hosts"
-    if not file.exists():
-        try:
-            known = HOSTS.read_text(errors="replace")
-        except OSError:
-            return []
-        folder.scratch.mkdir(exist_ok=True)
-        file.write_text(f"{known.rstrip()}\n127.0.0.1 {HOST}\n")
+def _write_hosts(file: Path) -> list[Mount]:
+    """A job's own name leads to itself: AWS's toolkit waits until it does."""
+    try:
+        known = HOSTS.read_text(errors="replace")
+    except OSError:
+        return []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_text(f"{known.rstrip()}\n127.0.0.1 {HOST}\n")
+    new.replace(file)
     return [Mount(file, str(HOSTS))]
 
 

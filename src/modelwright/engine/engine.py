@@ -57,7 +57,9 @@ class Engine:
             images=images,
             capacity=Capacity(available),
             logs=self._logs,
-            containers=Containers(objects=objects, client_environment=environment, total=available),
+            containers=Containers(
+                objects=objects, client_environment=environment, total=available, hosts=settings.cache / "hosts"
+            ),
             tidier=self._tidier,
             folder=settings.jobs,
             now=now,

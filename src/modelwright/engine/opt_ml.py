@@ -74,7 +74,7 @@ class Contract:
     artifacts: str | None = None
     """What ModelArtifacts.S3ModelArtifacts says when the model has been uploaded."""
     folders: tuple[str, ...] = field(default=())
-    """Folders below /opt/ml that there are."""
+    """Folders below /opt/ml that there are, each after the one that it is in."""
 
     @property
     def uploads(self) -> tuple[Output, ...]:
@@ -147,7 +147,7 @@ def training_contract(document: Document, interface: str) -> Contract:
         max_runtime=document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
         metrics=tuple(algorithm.get("MetricDefinitions", ())),
         artifacts=model.uri,
-        folders=("input/config", "input/data", "model", "output/data", "checkpoints", "code"),
+        folders=("input", "input/config", "input/data", "model", "output", "output/data"),
     )
 
 
