@@ -304,13 +304,21 @@ def s3_address(request: Request) -> tuple[str, str]:
     return bucket, key
 
 
+def _decoded(text: str) -> str:
+    """Two keys that are no UTF-8 must not become the same one. Raises AwsError."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise AwsError(f"Couldn't parse the specified URI: {text} is not UTF-8.", code="InvalidURI") from None
+
+
 def _s3(request: Request) -> Route:
     if request.path == "/WriteGetObjectResponse" and request.method == "POST":  # Object Lambda's; no bucket's name
         return Route(S3, "WriteGetObjectResponse", "rest-xml")
     bucket, key = s3_address(request)
     level = 2 if key else 1 if bucket else 0
     query = dict(request.query_pairs)
-    labels = {"Bucket": unquote(bucket), "Key": unquote(key)}
+    labels = {"Bucket": _decoded(bucket), "Key": _decoded(key)}
     for rule in _s3_rules().get((request.method, level, bool(query)), ()):
         if rule.matches(request.method, query, request.headers):
             _refuse_strangers(rule.operation, query)
