@@ -40,6 +40,7 @@ from modelwright.images.replay import PATH, replay
 from modelwright.images.state import DEFAULT_SHELL, State, next_key
 from modelwright.images.trees import Tree, Trees, inside, make_folder
 
+_NOT_FOR_PIP = ("PATH", "HOME", "PYTHON")
 _PYTHON_ELSEWHERE = re.compile(r"(?:/usr/local/bin|/usr/bin|/opt/conda/bin)/((?:python|pip)[0-9.]*)")
 
 
@@ -314,7 +315,7 @@ class _StageRun:
             inputs=packages.digest_of(files),
             actual=tuple(actual),
             folder=folder if folder and folder.is_dir() else None,
-            environment={key: value for key, value in variables.items() if key != "PATH"},
+            environment={key: value for key, value in variables.items() if not key.startswith(_NOT_FOR_PIP)},
         )
         fresh = next_key(self.state.key) if self.builder.fresh else ""
         install = replace(install, inputs=install.inputs + fresh)

@@ -29,7 +29,7 @@ from modelwright.images.base import Progress
 from modelwright.images.locks import locked, write_atomically
 from modelwright.images.pip import Pip
 
-_FORMAT = "1"
+_FORMAT = "2"
 _MARKER = "environment.json"
 _CONSTRAINTS = "constraints.txt"
 _MANY_MODULES = 200
@@ -82,13 +82,13 @@ class Environments:
         return _hash(_FORMAT, parent, *ingredients)
 
     def find(self, identity: str) -> Environment | None:
-        """The environment, if it has been finished and its interpreter is still there."""
+        """The environment, if it has been finished, its interpreter is still there and it has not been moved."""
         path = self._folder / identity
         try:
             marker = json.loads((path / _MARKER).read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not (path / "bin" / "python").exists():
+        if marker["path"] != str(path) or not (path / "bin" / "python").exists():
             return None
         return Environment(identity, path, tuple(self._folder / parent for parent in marker["parents"]))
 
@@ -149,7 +149,7 @@ class Environments:
             except BaseException:
                 self.remove(identity)
                 raise
-            marker = {"parents": [path.name for path in parents], "python": PYTHON_VERSION}
+            marker = {"parents": [path.name for path in parents], "path": str(environment.path)}
             write_atomically(environment.path / _MARKER, json.dumps(marker))
             return environment
 
