@@ -5,6 +5,7 @@ import json
 import tarfile
 import threading
 
+from modelwright.runtimes.base import Running
 from support.platform import REGION, Images, running, training
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -340,6 +341,20 @@ def test_a_namesake_of_a_deleted_job_runs_again(platform):
     platform.call("DeleteTrainingJob", TrainingJobName="one")
     platform.train("one", "exit 0")
     assert platform.trained("one")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_defect_after_the_start_leaves_no_container_behind(platform, monkeypatch, caplog):
+    start = platform.runtime.start
+    handles = []
+
+    def starting(spec):
+        handles.append(start(spec))
+        raise RuntimeError("just after it was started")
+
+    monkeypatch.setattr(platform.runtime, "start", starting)
+    platform.train("one", "exec sleep 100")
+    assert "just after it was started" in platform.trained("one")["FailureReason"]
+    platform.until(lambda: not isinstance(platform.runtime.poll(handles[0]), Running))
 
 
 def test_a_defect_fails_the_job_and_says_what_happened(platform, caplog):

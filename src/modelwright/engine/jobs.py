@@ -157,15 +157,14 @@ class Jobs:
         self._logs.drop(stream)
         with self._lock:
             active = self._active.pop(stream, None)
-        if state.handle:
-            handle = Handle(**state.handle)
-            if not state.exit:  # an internal error ended the job before its container
-                self._runtime.stop(handle, grace=0)
-                self._runtime.watch(handle, lambda: self._tidier.later(lambda: self._tidy(handle)))
-                return
-            self._tidier.later(lambda: self._tidy(handle))
-        elif active is not None:
-            self._tidier.later(active.folder.remove)
+        if not state.began or active is None:
+            return  # nothing was started, or the next start tidies up
+        handle = Handle(self._runtime.name, active.container)
+        if state.exit:
+            self._tidier.later(partial(self._tidy, handle))
+        else:  # an internal error ended the job before its container
+            self._runtime.stop(handle, grace=0)
+            self._runtime.watch(handle, lambda: self._tidier.later(partial(self._tidy, handle)))
 
     def folders(self) -> list[Path]:
         """The jobs' folders that there are."""
@@ -201,6 +200,7 @@ class Jobs:
         try:
             job.spec = self._containers.make(job.contract, job.folder, image, job.container, job.share)
         except AwsError as error:
+            job.folder.remove()
             text = error.message if error.code == "ValidationException" else f"{error.code} ({error.status}): {error}"
             return _failed(client_error(f"Data download failed: {text}"))
         self._note(job, self._containers.notes(job.contract, job.share))
@@ -251,7 +251,7 @@ class Jobs:
         for mirror in self._mirrors(job):
             try:
                 mirror.sync(self._objects)
-            except AwsError as error:  # it may work next time; the job's end is what counts
+            except (AwsError, OSError) as error:  # it may work next time; the job's end is what counts
                 _log.warning("%s: what goes to %s could not be uploaded: %s", work.stream, mirror.uri, error)
         work.resume_at(self._now() + self._mirror_interval)
 

@@ -270,6 +270,17 @@ def test_an_ended_stream_may_be_opened_again(bench):
     bench.until(lambda: bench.kinds("a").count("Counted") == 2)
 
 
+def test_a_namesake_of_a_forgotten_stream_begins_anew(bench):
+    bench.worker.start()
+    for _ in range(20):
+        bench.driver.performed.clear()
+        bench.open("a", 2)
+        bench.until(lambda: "Ended" in bench.kinds("a"))
+        assert bench.driver.performed == [("a", 0), ("a", 1)]
+        with bench.database.write() as transaction:
+            bench.history.forget(transaction, "a")
+
+
 def test_after_close_nothing_is_taken_up(bench):
     bench.worker.start()
     bench.worker.close()
