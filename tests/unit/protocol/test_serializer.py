@@ -1,5 +1,7 @@
 """What the round trips don't show: errors, S3's peculiarities, and what must not get out."""
 
+from types import SimpleNamespace
+
 import botocore.handlers
 import pytest
 
@@ -174,6 +176,9 @@ def test_the_location_of_a_bucket(location, expected):
     assert body.endswith(
         f'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{expected}</LocationConstraint>'
     )
+    parsed = {}
+    botocore.handlers.parse_get_bucket_location(parsed, SimpleNamespace(raw=1, content=body.encode()))
+    assert parsed["LocationConstraint"] == (expected or None)
 
 
 @pytest.mark.parametrize("operation", ["ListObjects", "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads"])
