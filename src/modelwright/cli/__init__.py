@@ -66,7 +66,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a mark that this terminal can't show
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="modelwright", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         stop_with("interrupted", 130)
