@@ -2,7 +2,7 @@
 
     objects/index.db     which object is which blob (index.py): the truth
     objects/blobs/       the bytes, immutable (blobs.py)
-    objects/live, views  hard links to them, for jobs (views.py)
+    objects/live, views, files  hard links to them, for jobs (views.py)
 
 A write streams into a fresh blob, syncs it, and commits a row: readers see the old object or the new one, a kill at any
 moment leaves at worst a blob that no row names, which the next start removes. Keys are never paths here, except in
@@ -445,14 +445,10 @@ class DirectoryStore:
     # Files for jobs
 
     def path(self, bucket: str, key: str) -> Path:
-        name = b"object"
         while True:
-            entry, file = self._open(bucket, key)
-            with file:
-                inode = os.fstat(file.fileno()).st_ino
-            view = self._views.view([(name, entry.blob, inode)], bucket, b"\0", self._now())
-            if view is not None:
-                return view / os.fsdecode(name)
+            path = self._views.file(self.entry(bucket, key).blob, self._now())
+            if path is not None:
+                return path
 
     def view(self, bucket: str, prefix: str) -> Path:
         self.bucket(bucket)

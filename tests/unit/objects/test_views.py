@@ -186,6 +186,26 @@ def test_old_views_go_when_nobody_uses_them(tmp_path):
     store.close()
 
 
+def test_a_file_for_a_job_outlives_the_object(tmp_path):
+    clock = [time.time()]
+    store = DirectoryStore(tmp_path / "objects", now=lambda: clock[0], fsync=False)
+    store.cleaned()
+    store.create_bucket("bucket", "us-east-1")
+    fill(store, **{"a/../b": b"1"})
+    path = store.path("bucket", "a/../b")
+    assert store.path("bucket", "a/../b") == path
+    store.delete("bucket", "a/../b")
+    assert path.read_bytes() == b"1"
+    clock[0] += KEEP - 60
+    assert store.sweep_views() == 0
+    clock[0] += 120
+    assert store.sweep_views() == 1
+    assert not path.exists()
+    with pytest.raises(AwsError):
+        store.path("bucket", "a/../b")
+    store.close()
+
+
 def test_without_knowing_who_uses_them_views_stay_for_the_longest_job(tmp_path):
     clock = [time.time()]
     store = DirectoryStore(tmp_path / "objects", now=lambda: clock[0])
