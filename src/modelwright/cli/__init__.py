@@ -87,7 +87,7 @@ def main() -> None:
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough. Nothing is left to be flushed into the pipe at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(1)  # as click does while a command runs
     except Exception as error:
         _stop_with_the_wires(error)
 

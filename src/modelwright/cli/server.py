@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from modelwright.cli.commands import Command, pass_console, port_option
-from modelwright.cli.console import NOT_RUNNING, Console, patience
+from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
 
@@ -76,8 +76,11 @@ def start_detached(console: Console) -> tuple[Running, bool]:
     command = [sys.executable, "-m", "modelwright", "up", "--home", str(settings.home), "--port", str(settings.port)]
     with log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    with patience("waiting for the server to answer"):
-        server = _await_start(console, process)
+    try:
+        with patience("waiting for the server to answer"):
+            server = _await_start(console, process)
+    except KeyboardInterrupt:
+        stop_with(f"interrupted; the server goes on starting. To stop it: {console.command('down')}", 130)
     if server is not None:
         return server, server.pid == process.pid
     said = settings.server_log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
