@@ -6,6 +6,7 @@ import time
 import pytest
 
 from modelwright.errors import AwsError, ValidationException
+from modelwright.objects import directory
 from modelwright.objects.directory import DirectoryStore
 from modelwright.objects.views import KEEP, KEEP_KNOWN
 
@@ -234,3 +235,18 @@ def test_a_copied_home_forgets_the_living_tree(store, tmp_path):
     assert not any((tmp_path / "moved" / "live").iterdir())
     assert len(tree(moved.view("bucket", "data/"))) == 5
     moved.close()
+
+
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_views_are_not_trusted_after_a_power_loss(tmp_path, monkeypatch, rebooted):
+    store = DirectoryStore(tmp_path / "objects", fsync=False)
+    store.create_bucket("bucket", "us-east-1")
+    fill(store, **OBJECTS)
+    view = store.view("bucket", "data/")
+    store._index.close()
+    if rebooted:
+        monkeypatch.setattr(directory, "_boot", lambda: "another")
+    again = DirectoryStore(tmp_path / "objects", fsync=False)
+    assert view.exists() == (not rebooted)
+    assert len(tree(again.view("bucket", "data/"))) == 5
+    again.close()
