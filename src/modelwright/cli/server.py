@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from modelwright.cli.commands import Command, pass_console, port_option
-from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with
+from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with, titled
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
 
@@ -40,12 +40,14 @@ def up(console: Console, detach: bool) -> None:
     if detach:
         server, fresh = start_detached(console)
         verb = "answers" if fresh else "runs already and answers"
-        console.show(asdict(server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})")
+        console.show(
+            _told(console, server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})"
+        )
         return
 
     def ready(server: Running) -> None:
         if console.as_json:
-            console.show(asdict(server))
+            console.show(_told(console, server))
         else:
             click.echo(f"Modelwright answers at {server.url} (home: {console.settings.home}). Ctrl-C stops it.")
         sys.stdout.flush()
@@ -165,10 +167,9 @@ def status(console: Console) -> None:
         sys.exit(NOT_RUNNING)
     with patience(f"waiting for {server.url} to answer"):
         answer = health(server)
-    answers = {"Running": True, "Answers": answer is not None}
-    document = {**answers, **asdict(server), "home": str(console.settings.home)}
+    document = {**_told(console, server), "Answers": answer is not None}
     if answer is not None:
-        document |= {"account": answer["account"], "region": answer["region"]}
+        document |= {"Account": answer["account"], "Region": answer["region"]}
     console.fields(document)
     if answer is None:
         console.tell(
@@ -176,6 +177,11 @@ def status(console: Console) -> None:
             f"to start it again: kill -9 {server.pid}; {console.command('up --detach')}"
         )
         sys.exit(1)
+
+
+def _told(console: Console, server: Running) -> dict[str, Any]:
+    """What there is to know of a running server, without asking it."""
+    return {"Running": True, **titled(asdict(server)), "Home": str(console.settings.home)}
 
 
 def health(server: Running) -> dict[str, Any] | None:
