@@ -84,7 +84,11 @@ def start_detached(console: Console) -> tuple[Running, bool]:
     except KeyboardInterrupt:
         stop_with(f"interrupted; the server goes on starting. To stop it: {console.command('down')}", 130)
     if server is not None:
-        return server, server.pid == process.pid
+        is_ours = server.pid == process.pid
+        if not is_ours:  # somebody else's was quicker; ours must not come up when that one is stopped
+            process.terminate()
+            process.wait()
+        return server, is_ours
     said = settings.server_log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
     reason = said[-1].removeprefix("modelwright: ") if said else "it said nothing"
     if process.poll() is None:
