@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
+from modelwright.pipelines.definition import parse
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
@@ -49,6 +50,11 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sts import Sts
 from modelwright.store.database import Database
 from modelwright.store.history import History
+from modelwright.studio.application import Studio
+from modelwright.studio.live import Live
+from modelwright.studio.session import Links, Sessions
+from modelwright.studio.view import ROOT as STUDIO
+from modelwright.studio.view import Place
 
 
 class _Common(TypedDict):
@@ -73,6 +79,8 @@ class Platform:
         self.runtime = ProcessRuntime(settings)
         self.dispatcher = Dispatcher(self._services(), validate)
         before = original(environ)
+        self.live = Live()
+        self.history.subscribe(self.live.wake)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -85,9 +93,10 @@ class Platform:
                 replace(settings, region=region), running.url, self.keys.job, self.authority, before
             ),
             now=time.time,
+            log_shipped=self.live.wake_log,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
-        self.application: server.Application = Gateway(
+        self._gateway = Gateway(
             self.dispatcher,
             self.keys,
             account=settings.account,
@@ -99,10 +108,29 @@ class Platform:
                 "account": settings.account,
             },
         )
+        self._studio = Studio(
+            door=self.dispatcher,
+            sessions=Sessions(_studio_secret(self.keys), _links(self.keys, running), self.keys.find, time.time),
+            live=self.live,
+            parse=parse,
+            place=Place(
+                settings.account,
+                settings.region,
+                {"home": str(settings.home), "url": running.url, "version": __version__},
+            ),
+        )
+
+    async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
+        """Studio's pages, and AWS's API for everybody else."""
+        await (self._studio if _for_studio(scope) else self._gateway)(scope, receive, send)
 
     def start(self) -> None:
         """Take up what an earlier process left."""
         self.engine.start()
+
+    def wind_down(self) -> None:
+        """Pages that are watched reconnect to the next server."""
+        self.live.close()
 
     def stop(self) -> None:
         """Running jobs go on."""
@@ -147,6 +175,31 @@ class Platform:
 def serve(settings: Settings, ready: Callable[[Running], None] = lambda _: None) -> None:
     """Run a server on a home until it is told to end. `ready` is called when it answers."""
     server.serve(settings, lambda running: Platform(settings, running, os.environ), ready)
+
+
+def studio_link(settings: Settings, running: Running) -> str:
+    """An address that signs in to the running server's Studio, once."""
+    keys = Keys.open(settings.credentials, settings.account)
+    return f"{running.url}{STUDIO}/sign-in?token={_links(keys, running).make(keys.admin.id)}"
+
+
+def _links(keys: Keys, running: Running) -> Links:
+    return Links(_studio_secret(keys), f"{running.pid} {running.port}", time.time)
+
+
+def _studio_secret(keys: Keys) -> bytes:
+    """Whoever may read the keys may make sessions; new keys end all that there are."""
+    return keys.admin.secret.encode()
+
+
+def _for_studio(scope: MutableMapping[str, Any]) -> bool:
+    """What a browser asks for. A bucket may be called `studio` too: its requests are signed."""
+    path = scope["path"]
+    if path != STUDIO and not path.startswith(f"{STUDIO}/"):
+        return False
+    names = {name for name, _ in scope["headers"]}
+    query = scope["query_string"]
+    return not (names & {b"authorization", b"x-amz-target", b"x-amz-date"}) and b"Signature=" not in query
 
 
 @contextmanager

@@ -33,10 +33,33 @@ NOTEBOOK_RUNNER = Path(__file__).with_name("notebook.py")
 def up(console: Console, detach: bool) -> None:
     """Start the server."""
     if not detach:
-        app.serve(console.settings)
+        app.serve(console.settings, lambda server: _tell(console, server))
         return
-    server = start_detached(console)
-    console.show(asdict(server), lambda: f"Modelwright answers at {server.url} (home: {console.settings.home})")
+    _tell(console, start_detached(console))
+
+
+def _tell(console: Console, server: Running) -> None:
+    link = app.studio_link(console.settings, server)
+    if console.as_json:
+        console.show({**asdict(server), "studio": link})
+        return
+    # Not by rich: it would break a link that is longer than a line.
+    click.echo(f"Modelwright answers at {server.url} (home: {console.settings.home})")
+    click.echo(f"Studio, by a link that signs in once: {link}")
+
+
+@click.command("studio", cls=BaseCommand)
+@pass_console
+def studio(console: Console) -> None:
+    """Print a link that signs in to Studio, once, within half an hour."""
+    server = running(console.settings)
+    if server is None:
+        raise ConfigurationError(f"No server runs on {console.settings.home}. Start one: modelwright up --detach")
+    link = app.studio_link(console.settings, server)
+    if console.as_json:
+        console.show({"studio": link})
+    else:
+        click.echo(link)
 
 
 def start_detached(console: Console) -> Running:
@@ -161,4 +184,4 @@ def doctor(console: Console) -> None:
     console.show([{"topic": f.topic, "good": f.good, "text": f.text} for f in findings], table)
 
 
-COMMANDS = (up, down, status, env, run, kernel, doctor)
+COMMANDS = (up, down, status, studio, env, run, kernel, doctor)

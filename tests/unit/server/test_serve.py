@@ -50,6 +50,9 @@ class Platform:
         if "fail" in sys.argv:
             raise ConfigurationError("can't start")
 
+    def wind_down(self):
+        print("winding down", flush=True)
+
     def stop(self):
         print("stopped", flush=True)
 
