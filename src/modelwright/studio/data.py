@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -45,6 +45,20 @@ def split_uri(uri: str) -> tuple[str, str] | None:
         return None
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+async def pieces(body: bytes | AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """An object's bytes: a small object's come at once."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    try:
+        async for piece in body:
+            yield piece
+    finally:
+        close = getattr(body, "aclose", None)  # it holds a file
+        if close is not None:
+            await close()
 
 
 async def by_uri(view: View) -> Response:
@@ -86,7 +100,7 @@ async def folder(view: View) -> Response:
         prefix = view.field("prefix")
         for file in view.form.getlist("files"):
             if isinstance(file, UploadFile) and file.filename:
-                await _put(view, bucket, prefix + file.filename, _pieces(file), file.size, file.content_type)
+                await _put(view, bucket, prefix + file.filename, _read(file), file.size, file.content_type)
         return view.go("data", bucket, **({"prefix": prefix} if prefix else {}))
     search = view.argument("search").strip()
     found = await view.call(
@@ -148,7 +162,7 @@ async def _preview(view: View, bucket: str, key: str, head: Document) -> Documen
         return {**nothing, "kind": "text"}
     end = min(_PREVIEW_BYTES, head["ContentLength"]) - 1
     found = await view.call("GetObject", "s3", Bucket=bucket, Key=key, Range=f"bytes=0-{end}")
-    content = b"".join([piece async for piece in found["Body"]])
+    content = b"".join([piece async for piece in pieces(found["Body"])])
     cut = head["ContentLength"] > len(content)
     if b"\0" in content:
         return nothing
@@ -186,7 +200,7 @@ async def raw(view: View) -> Response:
         media = "application/octet-stream"
         name = key.rpartition("/")[2].encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_")
         headers["Content-Disposition"] = f'attachment; filename="{"".join(c for c in name if c.isprintable())}"'
-    return StreamingResponse(found["Body"], media_type=media, headers=headers)
+    return StreamingResponse(pieces(found["Body"]), media_type=media, headers=headers)
 
 
 async def upload(view: View) -> Response:
@@ -213,7 +227,7 @@ async def _put(
     await view.call("PutObject", "s3", Bucket=bucket, Key=key, Body=body, ContentLength=length, ContentType=guessed)
 
 
-async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
+async def _read(file: UploadFile) -> AsyncIterator[bytes]:
     while piece := await file.read(_PIECE):
         yield piece
 

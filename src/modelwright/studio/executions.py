@@ -174,9 +174,7 @@ async def _job(view: View, run: Document | None) -> Document | None:
     metadata = (run or {}).get("Metadata", {})
     for kind in KINDS.values():
         if kind.noun in metadata:
-            arn = metadata[kind.noun]["Arn"]
-            name = arn.rpartition("/")[2]
-            document = await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": name})
+            document = await joblogs.of_arn(view, kind, metadata[kind.noun]["Arn"])
             if document is not None:
                 return {"kind": kind, "name": document[f"{kind.noun}Name"], "document": document}
     return None

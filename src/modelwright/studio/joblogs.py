@@ -51,6 +51,16 @@ async def describe(view: View, kind: Kind, name: str) -> Document:
     return await view.call(f"Describe{kind.noun}", **{f"{kind.noun}Name": name})
 
 
+async def of_arn(view: View, kind: Kind, arn: str) -> Document | None:
+    """The job of an ARN, which has its name in small letters only; None when it was deleted."""
+    small = arn.rpartition("/")[2]
+    found = await view.call(f"List{kind.noun}s", NameContains=small.rpartition("-")[2], MaxResults=100)
+    for job in found[f"{kind.noun}Summaries"]:
+        if job[f"{kind.noun}Arn"] == arn:
+            return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": job[f"{kind.noun}Name"]})
+    return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": small})
+
+
 async def tail(view: View, kind: Kind, name: str, limit: int = TAIL) -> Log:
     """The last lines of a job's log."""
     stream = await _stream(view, kind, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -9,7 +10,8 @@ from starlette.responses import Response
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
-from modelwright.studio.data import split_uri
+from modelwright.studio import joblogs
+from modelwright.studio.data import pieces, split_uri
 from modelwright.studio.joblogs import KINDS
 from modelwright.studio.pipelines import Route, identity, who
 from modelwright.studio.view import View, is_missing, link
@@ -128,12 +130,12 @@ async def _metrics(view: View, uri: str) -> tuple[list[tuple[str, Any]], str]:
             raise
         return [], "The report is not there any more."
     body, size = [], 0
-    async for piece in found["Body"]:
-        body.append(piece)
-        size += len(piece)
-        if size > _REPORT_BYTES:
-            await found["Body"].aclose()
-            return [], "The report is too long to be shown."
+    async with contextlib.aclosing(pieces(found["Body"])) as read:
+        async for piece in read:
+            body.append(piece)
+            size += len(piece)
+            if size > _REPORT_BYTES:
+                return [], "The report is too long to be shown."
     try:
         document = json.loads(b"".join(body))
     except ValueError:
@@ -191,7 +193,7 @@ async def _training(view: View, execution: str) -> Document:
     for step in found["PipelineExecutionSteps"]:
         arn = step.get("Metadata", {}).get("TrainingJob", {}).get("Arn")
         if arn:
-            job = await view.find("DescribeTrainingJob", TrainingJobName=arn.rpartition("/")[2])
+            job = await joblogs.of_arn(view, KINDS["training"], arn)
             if job is not None:
                 return _described(job)
     return {}

@@ -130,6 +130,7 @@ def is_missing(error: AwsError) -> bool:
         or "NotFound" in error.code
         or error.code.startswith("NoSuch")
         or "could not find" in words
+        or "not found" in words
         or "does not exist" in words
     )
 

@@ -22,10 +22,11 @@
   }
 
   const short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
-  const width = (text) => {
-    let sum = 0;
-    for (const letter of text) sum += letter.charCodeAt(0) > 0x1100 ? 13 : 7.6;
-    return sum;
+  const ruler = document.createElement("canvas").getContext("2d");
+  const family = getComputedStyle(document.body).fontFamily;
+  const width = (text, font) => {
+    ruler.font = `${font} ${family}`;
+    return ruler.measureText(text).width;
   };
 
   // Layout
@@ -37,8 +38,8 @@
   });
   layout.setDefaultEdgeLabel(() => ({}));
   for (const node of data.nodes) {
-    const room = Math.max(width(short(node.title)), width(node.type) * 0.9);
-    layout.setNode(node.name, { width: Math.max(140, Math.ceil(room + 56)), height: HEIGHT });
+    const room = Math.max(width(short(node.title), "600 13px"), width(node.type, "11.5px"));
+    layout.setNode(node.name, { width: Math.max(140, Math.ceil(room + 58)), height: HEIGHT });
   }
   for (const [source, target, label] of data.edges) {
     layout.setEdge(source, target, label ? { width: 34, height: 16, labelpos: "c" } : {});
