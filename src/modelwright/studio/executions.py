@@ -241,10 +241,10 @@ def bars(execution: Document, steps: Mapping[str, Document]) -> Document:
     found = []
     for name, step in steps.items():
         begin, finish = step["StartTime"], step.get("EndTime", end)
-        left = round((begin - start) / span * 1000, 1)
+        left = min(round((begin - start) / span * 1000, 1), 998.0)
         width = max(round((finish - begin) / span * 1000, 1), 2.0)
         found.append({
-            "name": name, "status": step["StepStatus"], "left": min(left, 998.0), "width": min(width, 1000 - left),
+            "name": name, "status": step["StepStatus"], "left": left, "width": min(width, 1000 - left),
             "start": begin, "end": step.get("EndTime"),
         })  # fmt: skip
     return {"rows": found, "span": span}
