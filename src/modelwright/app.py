@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -52,7 +51,7 @@ from modelwright.store.database import Database
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
 from modelwright.studio.live import Live
-from modelwright.studio.session import Links, Sessions
+from modelwright.studio.session import Sessions, links
 from modelwright.studio.view import ROOT as STUDIO
 from modelwright.studio.view import Place
 
@@ -90,12 +89,12 @@ class Platform:
             runtime=self.runtime,
             call=self._call,
             client_environment=lambda region: client_environment(
-                replace(settings, region=region), running.url, self.keys.job, self.authority, before
+                settings, running.url, self.keys.job, self.authority, before, region=region
             ),
             now=time.time,
             log_shipped=self.live.wake_log,
         )
-        self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
+        self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
             self.dispatcher,
             self.keys,
@@ -110,7 +109,12 @@ class Platform:
         )
         self._studio = Studio(
             door=self.dispatcher,
-            sessions=Sessions(_studio_secret(self.keys), _links(self.keys, running), self.keys.find, time.time),
+            sessions=Sessions(
+                self.keys.admin.secret.encode(),  # new keys end all sessions
+                links(self.keys.admin.secret, running.pid, running.port, time.time),
+                self.keys.find,
+                time.time,
+            ),
             live=self.live,
             parse=parse,
             place=Place(
@@ -175,21 +179,6 @@ class Platform:
 def serve(settings: Settings, ready: Callable[[Running], None] = lambda _: None) -> None:
     """Run a server on a home until it is told to end. `ready` is called when it answers."""
     server.serve(settings, lambda running: Platform(settings, running, os.environ), ready)
-
-
-def studio_link(settings: Settings, running: Running) -> str:
-    """An address that signs in to the running server's Studio, once."""
-    keys = Keys.open(settings.credentials, settings.account)
-    return f"{running.url}{STUDIO}/sign-in?token={_links(keys, running).make(keys.admin.id)}"
-
-
-def _links(keys: Keys, running: Running) -> Links:
-    return Links(_studio_secret(keys), f"{running.pid} {running.port}", time.time)
-
-
-def _studio_secret(keys: Keys) -> bytes:
-    """Whoever may read the keys may make sessions; new keys end all that there are."""
-    return keys.admin.secret.encode()
 
 
 def _for_studio(scope: MutableMapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from modelwright.server.running import running
 TESTS = Path(__file__).parents[1]
 _PATH = os.pathsep.join((str(TESTS), str(Path(modelwright.__file__).parents[1])))
 """The server is the package that the tests import, also where another copy is installed."""
-PLATFORM = ("-m", "modelwright", "up")
+PLATFORM = ("-m", "support.strict", "up")
 SAMPLE = ("-m", "support.sample")
 START_SECONDS = 60
 _CLEAN = {

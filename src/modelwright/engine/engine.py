@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
-from modelwright.engine.executions import Call, Executions
+from modelwright.engine.containers import Containers
+from modelwright.engine.executions import Executions
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.tidying import Tidier
+from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
 from modelwright.images.base import Images
 from modelwright.lifecycles.job import STOP_GRACE
@@ -43,15 +45,27 @@ class Engine:
         `log_shipped(event stream)` is called when a job's log has new lines.
         """
         self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
+        self._tidier = Tidier()
+        available = total(settings)
+        environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
+
+        def environment(region: str) -> Mapping[str, str]:
+            if region not in environments:
+                environments[region] = client_environment(region)
+            return environments[region]
+
         self._jobs = Jobs(
             database=database,
             runtime=runtime,
             objects=objects,
             images=images,
-            capacity=Capacity(total(settings)),
+            capacity=Capacity(available),
             logs=self._logs,
+            containers=Containers(
+                objects=objects, client_environment=environment, total=available, hosts=settings.cache / "hosts"
+            ),
+            tidier=self._tidier,
             folder=settings.jobs,
-            client_environment=client_environment,
             now=now,
             grace=grace,
             mirror_interval=mirror_interval,
@@ -62,13 +76,13 @@ class Engine:
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers = self._jobs.folders()
-        opened = self.worker.start()
-        threading.Thread(target=self._jobs.sweep, args=(leftovers, opened), name="sweep", daemon=True).start()
+        self._jobs.sweep(leftovers, self.worker.start())
 
     def close(self) -> None:
         """Take up nothing more. Running jobs go on, and are adopted by the next start."""
         self.worker.close()
         self._logs.close()
+        self._tidier.close()
 
 
 def total(settings: Settings) -> Share:

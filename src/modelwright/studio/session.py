@@ -68,6 +68,16 @@ class Links:
         return content["k"], content["n"], content["e"]
 
 
+def links(secret: str, pid: int, port: int, now: Callable[[], float]) -> Links:
+    """The links of a running server. Whoever may read the admin's secret key may make one."""
+    return Links(secret.encode(), f"{pid} {port}", now)
+
+
+def sign_in_address(url: str, made: Links, key: str) -> str:
+    """A link that signs in once."""
+    return f"{url}/studio/sign-in?token={made.make(key)}"
+
+
 class Sessions:
     """Signs people in and knows them again."""
 

@@ -1,5 +1,6 @@
 """The embedded store: buckets and objects, conditions, copies, tags, and what stays on the disk."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -93,7 +94,7 @@ def test_everything_survives_a_restart(store, tmp_path):
     assert again.head("bucket", "k") == info
     assert again.head("bucket", "k").tags == {"t": "v"}
     assert again.read("bucket", "k") == b"x"
-    assert again.bucket("bucket").region == "us-east-1"
+    assert again.buckets.find("bucket").region == "us-east-1"
     again.close()
 
 
@@ -209,21 +210,21 @@ def test_readers_see_the_old_or_the_new_never_a_mixture(store):
 
 
 def test_buckets(store):
-    assert store.create_bucket("another", "eu-west-1", {"a": "b"})
+    assert store.buckets.create("another", "eu-west-1", {"a": "b"})
     assert not store.create_bucket("another", "us-east-1")
-    assert [(bucket.name, bucket.region) for bucket in store.buckets()] == [
+    assert [(bucket.name, bucket.region) for bucket in store.buckets.all()] == [
         ("another", "eu-west-1"),
         ("bucket", "us-east-1"),
     ]
-    store.tag_bucket("another", {"c": "d"})
-    assert store.bucket("another").tags == {"c": "d"}
+    store.buckets.tag("another", {"c": "d"})
+    assert store.buckets.find("another").tags == {"c": "d"}
     store.put_bytes("another", "k", b"")
     with pytest.raises(AwsError) as error:
-        store.delete_bucket("another")
+        store.buckets.delete("another")
     assert code(error) == ("BucketNotEmpty", 409)
     store.delete("another", "k")
-    store.delete_bucket("another")
-    for use in (store.bucket, store.delete_bucket, lambda name: store.tag_bucket(name, {}), store.list):
+    store.buckets.delete("another")
+    for use in (store.buckets.find, store.buckets.delete, lambda name: store.buckets.tag(name, {}), store.list):
         with pytest.raises(AwsError) as error:
             use("another")
         assert code(error) == ("NoSuchBucket", 404)
@@ -342,3 +343,23 @@ def test_a_file_with_other_links_is_not_taken(store, tmp_path):
 def test_blobs_are_read_only(store, tmp_path):
     store.put_bytes("bucket", "k", b"x")
     assert {path.stat().st_mode & 0o222 for path in blobs(tmp_path)} == {0}
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(AwsError) as error:
+        store.put_bytes("bucket", "k", b"x")
+    assert code(error) == ("InsufficientStorage", 507)
+    assert blobs(tmp_path) == []
+
+
+def test_threads_that_end_give_their_connections_back(store):
+    store.put_bytes("bucket", "k", b"x")
+    for _ in range(20):
+        reader = threading.Thread(target=store.read, args=("bucket", "k"))
+        reader.start()
+        reader.join()
+    assert len(store._index._connections) < 10

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 import uuid
 from http.cookies import SimpleCookie
 
@@ -10,9 +11,8 @@ import httpx
 import pytest
 
 from modelwright import app
-from modelwright.server.running import Running
 from modelwright.services.dispatch import Context
-from modelwright.studio.session import COOKIE
+from modelwright.studio.session import COOKIE, links, sign_in_address
 
 ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
 PARAMETERS = [
@@ -158,9 +158,8 @@ def test_a_wrong_secret_is_refused(browser):
 
 
 def test_the_printed_link_signs_in_once(browser):
-    settings = browser.platform.settings
-    link = app.studio_link(settings, Running(0, settings.host, 0, "http://127.0.0.1:0"))
-    path = link.removeprefix("http://127.0.0.1:0")
+    key = browser.platform.keys.admin
+    path = sign_in_address("", links(key.secret, 0, 0, time.time), key.id)
     assert COOKIE in browser("GET", path).cookies
     other = Browser(browser.platform)
     assert other("GET", path).status_code == 401
