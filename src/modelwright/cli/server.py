@@ -20,7 +20,6 @@ from modelwright.cli.commands import Command, pass_console, port_option
 from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
-from modelwright.studio.session import links, sign_in_address
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -81,6 +80,8 @@ def studio(console: Console) -> None:
 
 def studio_link(console: Console, server: Running) -> str:
     """An address that signs in to the running server's Studio, once."""
+    from modelwright.studio.session import links, sign_in_address  # more than other commands need
+
     key = console.keys.admin
     return sign_in_address(server.url, links(key.secret, server.pid, server.port, time.time), key.id)
 
