@@ -38,9 +38,13 @@ class Engine:
         now: Callable[[], float],
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
+        log_shipped: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs."""
-        self._logs = LogShipper(database=database, runtime=runtime, now=now)
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs.
+
+        `log_shipped(event stream)` is called when a job's log has new lines.
+        """
+        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
         self._tidier = Tidier()
         available = total(settings)
         environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
