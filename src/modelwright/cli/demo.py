@@ -151,12 +151,17 @@ def sdk_python(example: Path, home: Path) -> str:
 
 
 def build_image(workshop: Workshop) -> float:
-    """How many seconds it took."""
+    """How many seconds it took. Of its progress the instructions are shown, not what pip says of each package."""
     begin = time.monotonic()
     console = workshop.console
     say(console, f"training image: {workshop.example.name}/train/Dockerfile")
-    with progress_of(console, "building the training image") as progress:
-        LocalImages(console.settings).build(workshop.example / "train", workshop.image, progress)
+    with progress_of(console, "building the training image (a minute or two, once)") as progress:
+
+        def instructions(line: str) -> None:
+            if line.startswith("["):
+                progress(line)
+
+        LocalImages(console.settings).build(workshop.example / "train", workshop.image, instructions)
     return round(time.monotonic() - begin, 1)
 
 
