@@ -52,10 +52,10 @@ def test_up_and_down(fresh):
     assert fresh("status", code=3).stdout.startswith("No server runs on ")
     first = json.loads(fresh.out("up", "--detach", "--port", "0", "--json"))
     again = fresh.out("up", "--detach")
-    assert f"runs already and answers at {first['url']}" in again
-    assert str(first["port"]) in fresh.err("up", "--detach", "--port", 1, code=2)
+    assert f"runs already and answers at {first['Url']}" in again
+    assert str(first["Port"]) in fresh.err("up", "--detach", "--port", 1, code=2)
     status = json.loads(fresh.out("status", "--json"))
-    assert (status["Running"], status["Answers"], status["pid"]) == (True, True, first["pid"])
+    assert (status["Running"], status["Answers"], status["Pid"]) == (True, True, first["Pid"])
     assert fresh.out("jobs", "list") == ""
     assert fresh("jobs", "list").stderr == "No jobs yet.\n"
     assert json.loads(fresh.out("executions", "list", "--json")) == []
@@ -68,7 +68,7 @@ def test_two_that_start_at_once_share_one_server(fresh):
     both = [fresh.start("up", "--detach", "--port", "0", "--json") for _ in range(2)]
     outcomes = [ended(process) for process in both]
     assert [code for code, _ in outcomes] == [0, 0], outcomes
-    pids = {json.loads(said[said.index("{") : said.rindex("}") + 1])["pid"] for _, said in outcomes}
+    pids = {json.loads(said[said.index("{") : said.rindex("}") + 1])["Pid"] for _, said in outcomes}
     assert len(pids) == 1
 
 
@@ -91,7 +91,7 @@ def test_a_detached_start_that_fails_says_why(fresh):
 
 
 def test_a_server_that_hangs(fresh):
-    pid = json.loads(fresh.out("up", "--detach", "--port", "0", "--json"))["pid"]
+    pid = json.loads(fresh.out("up", "--detach", "--port", "0", "--json"))["Pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
         done = fresh("status", "--json", code=1)
@@ -103,7 +103,7 @@ def test_a_server_that_hangs(fresh):
 
 
 def test_a_server_that_was_killed(fresh):
-    pid = json.loads(fresh.out("up", "--detach", "--port", "0", "--json"))["pid"]
+    pid = json.loads(fresh.out("up", "--detach", "--port", "0", "--json"))["Pid"]
     os.kill(pid, signal.SIGKILL)
     fresh("status", code=3)
     assert "Start one: modelwright up --detach" in fresh.err("jobs", "list", code=3)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from modelwright.cli.commands import Command, pass_console, port_option
-from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with
+from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with, titled
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
 
@@ -56,7 +56,7 @@ def _tell(console: Console, server: Running, verb: str, further: str = "") -> No
     """Where the server is, and a link into Studio. Not by rich: it would break a link that is longer than a line."""
     link = studio_link(console, server)
     if console.as_json:
-        console.show({**asdict(server), "studio": link})
+        console.show({**_told(console, server), "Studio": link})
         return
     click.echo(f"Modelwright {verb} at {server.url} (home: {console.settings.home}){further}")
     click.echo(f"Studio, by a link that signs in once: {link}")
@@ -73,7 +73,7 @@ def studio(console: Console) -> None:
         )
     link = studio_link(console, server)
     if console.as_json:
-        console.show({"studio": link})
+        console.show({"Studio": link})
     else:
         click.echo(link)
 
@@ -112,7 +112,11 @@ def start_detached(console: Console) -> tuple[Running, bool]:
     except KeyboardInterrupt:
         stop_with(f"interrupted; the server goes on starting. To stop it: {console.command('down')}", 130)
     if server is not None:
-        return server, server.pid == process.pid
+        is_ours = server.pid == process.pid
+        if not is_ours:  # somebody else's was quicker; ours must not come up when that one is stopped
+            process.terminate()
+            process.wait()
+        return server, is_ours
     said = settings.server_log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
     reason = said[-1].removeprefix("modelwright: ") if said else "it said nothing"
     if process.poll() is None:
@@ -195,10 +199,9 @@ def status(console: Console) -> None:
         sys.exit(NOT_RUNNING)
     with patience(f"waiting for {server.url} to answer"):
         answer = health(server)
-    answers = {"Running": True, "Answers": answer is not None}
-    document = {**answers, **asdict(server), "home": str(console.settings.home)}
+    document = {**_told(console, server), "Answers": answer is not None}
     if answer is not None:
-        document |= {"account": answer["account"], "region": answer["region"]}
+        document |= {"Account": answer["account"], "Region": answer["region"]}
     console.fields(document)
     if answer is None:
         console.tell(
@@ -206,6 +209,11 @@ def status(console: Console) -> None:
             f"to start it again: kill -9 {server.pid}; {console.command('up --detach')}"
         )
         sys.exit(1)
+
+
+def _told(console: Console, server: Running) -> dict[str, Any]:
+    """What there is to know of a running server, without asking it."""
+    return {"Running": True, **titled(asdict(server)), "Home": str(console.settings.home)}
 
 
 def health(server: Running) -> dict[str, Any] | None:
