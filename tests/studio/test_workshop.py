@@ -242,3 +242,26 @@ def test_five_hundred_steps_are_laid_out_within_a_second(page, server, pipeline)
     ]
     assert {count for _, count in runs} == {500}
     assert min(took for took, _ in runs) < 1000, runs
+
+
+def test_the_log_goes_on_when_the_page_is_looked_at_again(page, server, pipeline):
+    page.goto(
+        f"{server.url}/studio/pipelines/{pipeline}/executions/{started(server, pipeline, Score='0.9')}?step=Train"
+    )
+    page.locator("#log", has_text="epoch=1").wait_for()
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    sagemaker = server.client("sagemaker")
+    while any(
+        each["TrainingJobStatus"] == "InProgress" for each in sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    ):
+        page.wait_for_timeout(100)
+    assert not page.locator("#log", has_text="trained").is_visible()
+    page.evaluate(hide, False)
+    page.locator("#log", has_text="trained").wait_for()
+    lines = page.locator("#log > div").all_inner_texts()
+    assert [line for line in lines if line.startswith("epoch=")] == [f"epoch={i} loss=0.{9 - i}" for i in range(1, 5)]
+    mark(page, "Succeeded").wait_for()

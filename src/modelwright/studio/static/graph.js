@@ -87,7 +87,7 @@
     const group = list
       ? make("a", { ...attributes, href: `?step=${encodeURIComponent(node.name)}`, "data-swap": "" }, world)
       : make("g", { ...attributes, tabindex: 0 }, world);
-    make("title", {}, group, node.title);
+    const title = make("title", {}, group, `${node.title}, ${node.type}`);
     make("rect", { class: "box", width: place.width, height: HEIGHT, rx: 12 }, group);
     make("circle", { class: "dotmark", cx: 24, cy: HEIGHT / 2, r: 9 }, group);
     const glyph = make("path", { class: "glyph", transform: `translate(24 ${HEIGHT / 2})`, d: "" }, group);
@@ -96,7 +96,7 @@
     const small = make("rect", {
       x: place.x - place.width / 2, y: place.y - HEIGHT / 2, width: place.width, height: HEIGHT, rx: 8,
     }, map);
-    nodes.set(node.name, { node, group, glyph, small, place });
+    nodes.set(node.name, { node, group, title, glyph, small, place });
     group.addEventListener("focus", () => { if (group.matches(":focus-visible")) reveal(place); });
   }
   map.setAttribute("viewBox", `0 0 ${whole.width} ${whole.height}`);
@@ -109,7 +109,7 @@
       const found = nodes.get(row.dataset.step);
       if (!found) continue;
       const colour = row.dataset.colour;
-      found.group.setAttribute("aria-label", `${found.node.title}, ${found.node.type}, ${row.dataset.text}`);
+      found.title.textContent = `${found.node.title}, ${found.node.type}: ${row.dataset.text}`;
       for (const each of ["ok", "run", "bad", "warn", "idle"]) found.group.classList.toggle(each, each === colour);
       found.group.dataset.status = row.dataset.status;
       found.small.setAttribute("class", colour);

@@ -180,6 +180,17 @@
     if (atEnd) toTheEnd(log);
   }
 
+  // A browser allows six connections to a server: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      if (source) source.close();
+      source = null;
+      connected = null;
+    } else {
+      connect();
+    }
+  });
+
   times(document);
   setInterval(() => tick(document), 1000); // counts, asks nobody
   toTheEnd(document.getElementById("log"));
