@@ -227,7 +227,7 @@ class TestRun:
         (folder / "train").write_text("#!/bin/sh\necho hi\n")
         (folder / "old").write_text("old")
         image = built(
-            "FROM python:3.11\nENV A=1\nARG B=2\nWORKDIR /work\nCOPY train /usr/local/bin/\nCOPY old /work/\n"
+            "FROM python:3.11\nENV A=1\nARG B=2\nWORKDIR /srv\nCOPY train /usr/local/bin/\nCOPY old /srv/\n"
             "RUN chmod +x /usr/local/bin/train && echo $A$B > made && rm old && mkdir -p /opt/x /data/y "
             "&& touch /data/y/z /tmp/gone && ln -s /data /opt/x/data\n"
         )
