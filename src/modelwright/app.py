@@ -36,6 +36,9 @@ from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
+from modelwright.services.runtime import Runtime
+from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
+from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -47,6 +50,7 @@ from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sts import Sts
+from modelwright.serving.router import Router
 from modelwright.store.database import Database
 from modelwright.store.history import History
 
@@ -71,6 +75,7 @@ class Platform:
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
+        self.router = Router()
         self.dispatcher = Dispatcher(self._services(), validate)
         before = original(environ)
         self.engine = Engine(
@@ -85,6 +90,7 @@ class Platform:
                 replace(settings, region=region), running.url, self.keys.job, self.authority, before
             ),
             now=time.time,
+            routing=self.router,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
         self.application: server.Application = Gateway(
@@ -105,8 +111,9 @@ class Platform:
         self.engine.start()
 
     def stop(self) -> None:
-        """Running jobs go on."""
+        """Running jobs and endpoints' instances go on."""
         self.engine.close()
+        self.router.close()
         self.objects.close()
         self.database.close()
 
@@ -127,6 +134,9 @@ class Platform:
             ProcessingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
         )
         yield "sagemaker", Models(**common, check_image=self._check_image)
+        yield "sagemaker", EndpointConfigs(**common, known_instance_type=known_instance_type)
+        yield "sagemaker", Endpoints(**common)
+        yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**common)
         yield "sagemaker", ModelPackages(**common)
         yield "sagemaker", Pipelines(**common, objects=self.objects, operations=StepOperations())

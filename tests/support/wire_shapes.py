@@ -92,8 +92,10 @@ def structures(
         for name, member in members.items()
         if member.serialization.get("location") == "uri"
         or member.serialization.get("hostLabel")
-        or (name in shape.required_members
-        and (member.serialization.get("location") == "querystring" or name == "CopySource"))
+        or (
+            name in shape.required_members
+            and (member.serialization.get("location") == "querystring" or name == "CopySource")
+        )
     ]
     others = [
         name

@@ -1,4 +1,4 @@
-"""The engine put together: what drives jobs and pipeline executions on one home folder."""
+"""The engine put together: what drives jobs, endpoints and pipeline executions on one home folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.executions import Call, Executions
+from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.worker import Worker
@@ -34,17 +35,21 @@ class Engine:
         call: Call,
         client_environment: Callable[[str], Mapping[str, str]],
         now: Callable[[], float],
+        routing: Routing | None = None,
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
+        ping_interval: float = PING_INTERVAL,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs."""
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs; `routing` is told
+        where the instances of endpoints are."""
+        capacity = Capacity(total(settings))
         self._logs = LogShipper(database=database, runtime=runtime, now=now)
         self._jobs = Jobs(
             database=database,
             runtime=runtime,
             objects=objects,
             images=images,
-            capacity=Capacity(total(settings)),
+            capacity=capacity,
             logs=self._logs,
             folder=settings.jobs,
             client_environment=client_environment,
@@ -52,17 +57,37 @@ class Engine:
             grace=grace,
             mirror_interval=mirror_interval,
         )
+        self._hosting = Hosting(
+            database=database,
+            runtime=runtime,
+            objects=objects,
+            images=images,
+            capacity=capacity,
+            logs=self._logs,
+            folder=settings.jobs,
+            client_environment=client_environment,
+            routing=routing or NoRouting(),
+            now=now,
+            ping_interval=ping_interval,
+        )
         executions = Executions(database=database, objects=objects, call=call, now=now)
-        self.worker = Worker(database=database, history=history, drivers=[self._jobs, executions], now=now)
+        self.worker = Worker(
+            database=database, history=history, drivers=[self._jobs, self._hosting, executions], now=now
+        )
 
     def start(self) -> None:
         """Take over what is open, and go on."""
-        leftovers = self._jobs.folders()
+        leftovers, attempts = self._jobs.folders(), self._hosting.folders()
         opened = self.worker.start()
-        threading.Thread(target=self._jobs.sweep, args=(leftovers, opened), name="sweep", daemon=True).start()
+
+        def sweep() -> None:
+            self._jobs.sweep(leftovers, opened)
+            self._hosting.sweep(attempts)
+
+        threading.Thread(target=sweep, name="sweep", daemon=True).start()
 
     def close(self) -> None:
-        """Take up nothing more. Running jobs go on, and are adopted by the next start."""
+        """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._logs.close()
 
