@@ -3,10 +3,10 @@
 import asyncio
 import sys
 import textwrap
-import time
 
 from modelwright.images.environments import interpreter_folders
 from modelwright.runtimes.base import Image
+from modelwright.store import logs
 from support.platform import CONTEXT, ROLE, Images
 
 SERVE = textwrap.dedent("""\
@@ -149,7 +149,8 @@ class Endpoints:
 
         return asyncio.run(act())
 
-    def wait(self, seconds):
-        """For a load that goes on meanwhile."""
-        end = time.monotonic() + seconds
-        self.platform.until(lambda: time.monotonic() > end)
+    def log(self, name):
+        """All lines of all its instances."""
+        with self.platform.database.read() as transaction:
+            streams = logs.list_streams(transaction, f"/aws/sagemaker/Endpoints/{name}")
+            return [event.message for stream in streams for event in logs.read_events(transaction, [stream])]
