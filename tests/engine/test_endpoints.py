@@ -5,7 +5,11 @@ import io
 import json
 import re
 import tarfile
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +209,39 @@ def test_it_can_be_deleted_while_it_is_being_made(endpoints):
     endpoints.call("DeleteModel", ModelName="m")
     endpoints.call("DeleteEndpointConfig", EndpointConfigName="m")
     assert endpoints.quickly("m")["EndpointStatus"] == "InService"  # its name is free again
+
+
+def test_a_server_that_starts_again_adopts_its_instances(tmp_path):
+    home, images = tmp_path / "home", ServingImages(tmp_path)
+    with running(home, images=images) as platform:
+        endpoints = Endpoints(platform)
+        endpoints.quickly("m")
+        before = json.loads(endpoints.invoke("m", b"who")["Body"])
+    with running(home, images=images) as platform:
+        endpoints = Endpoints(platform)
+        assert json.loads(endpoints.invoke("m", b"who")["Body"]) == before
+        with pytest.raises(AwsError):
+            endpoints.invoke("m", b"die")  # it is watched, too
+        platform.until(lambda: current(endpoints, "m") == 0)
+        platform.until(lambda: current(endpoints, "m") == 1)
+        assert endpoints.log("m").count("serve [] ") == 2
+        endpoints.delete("m")
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_kill_at_each_seam(tmp_path, first):
+    done = subprocess.run(
+        [sys.executable, "-m", "support.hosting_kills", str(tmp_path), str(first), "6"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    outcomes = json.loads(done.stdout)
+    assert len(outcomes) > 3
+    for found in outcomes:
+        assert found["done"] == 0, done.stderr[-4000:]
+        assert found["left"] == []
+    assert not outcomes[-1]["died"]

@@ -1,0 +1,160 @@
+"""Endpoints over the wire: boto3 and the SDKs deploy, invoke, update and delete; the server is killed meanwhile."""
+
+import io
+import json
+import tarfile
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from modelwright.images.library import LocalImages
+from support.hosting import SERVE
+from support.sdk import python
+
+URI = "111122223333.dkr.ecr.us-east-1.amazonaws.com/wire-endpoints:1"
+DOCKERFILE = 'FROM python:3.11\nCOPY serve /opt/program/serve\nENV PATH="/opt/program:$PATH"\n'
+ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def image(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "serve").write_text(SERVE.format(python="/usr/bin/env python3"))
+    (folder / "serve").chmod(0o755)
+    LocalImages(server.settings).build(folder, URI, lambda line: None)
+    return URI
+
+
+@pytest.fixture(scope="module")
+def sagemaker(server):
+    return server.client("sagemaker")
+
+
+@pytest.fixture(scope="module")
+def runtime(server):
+    return server.client("sagemaker-runtime", read_timeout=70)
+
+
+def deploy(sagemaker, name, image, **environment):
+    container = {"Image": image, "Environment": {"NAME": name, **environment}}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.t2.medium"}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    return settled(sagemaker, name)
+
+
+def settled(sagemaker, name):
+    deadline = time.monotonic() + PATIENCE
+    while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] not in ("InService", "Failed"):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def delete(sagemaker, name):
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").config.delay = 0.1
+    waiter = sagemaker.get_waiter("endpoint_deleted")
+    waiter.config.delay = 0.1
+    waiter.wait(EndpointName=name)
+
+
+def test_it_works(sagemaker, runtime, image, server):
+    found = deploy(sagemaker, "wire", image)
+    assert found["EndpointStatus"] == "InService", found
+    answer = runtime.invoke_endpoint(
+        EndpointName="wire", Body=b"\x00\xff", ContentType="image/x", CustomAttributes="a=1", TargetVariant="AllTraffic"
+    )
+    assert answer["Body"].read() == b"\x00\xff"
+    assert (answer["ContentType"], answer["CustomAttributes"]) == ("image/x", "a=1")
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    with pytest.raises(runtime.exceptions.ModelError) as error:
+        runtime.invoke_endpoint(EndpointName="wire", Body=b"teapot")
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert (error.value.response["OriginalStatusCode"], error.value.response["OriginalMessage"]) == (
+        418,
+        "short and stout",
+    )
+    assert error.value.response["LogStreamArn"].endswith("/aws/sagemaker/Endpoints/wire")
+    with pytest.raises(ClientError, match="ValidationError"):
+        runtime.invoke_endpoint(EndpointName="nobody", Body=b"")
+    with pytest.raises(ClientError, match="InferenceComponentName"):
+        runtime.invoke_endpoint(EndpointName="wire", Body=b"", InferenceComponentName="x")
+    streams = server.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/wire")["logStreams"]
+    assert [stream["logStreamName"].startswith("AllTraffic/i-") for stream in streams] == [True]
+    delete(sagemaker, "wire")
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        sagemaker.describe_endpoint(EndpointName="wire")
+
+
+def test_a_body_as_large_as_may_be(sagemaker, runtime, image):
+    deploy(sagemaker, "large", image)
+    body = b"a" * (25 << 20)
+    assert runtime.invoke_endpoint(EndpointName="large", Body=body)["Body"].read() == body
+    with pytest.raises(ClientError) as error:
+        runtime.invoke_endpoint(EndpointName="large", Body=body + b"b")
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 413)
+    delete(sagemaker, "large")
+
+
+def test_a_server_that_is_killed_finds_its_endpoint_again(tmp_path, server, image):
+    from support.server import PLATFORM, Server
+
+    own = Server(tmp_path / "home", PLATFORM)
+    try:
+        own.start()
+        folder = tmp_path / "image"
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(DOCKERFILE)
+        (folder / "serve").write_text(SERVE.format(python="/usr/bin/env python3"))
+        (folder / "serve").chmod(0o755)
+        LocalImages(own.settings).build(folder, URI, lambda line: None)
+        found = deploy(own.client("sagemaker"), "e", URI)
+        assert found["EndpointStatus"] == "InService", found
+        before = own.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"who")["Body"].read()
+        own.kill()
+        own.start()
+        assert own.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"who")["Body"].read() == before
+        delete(own.client("sagemaker"), "e")
+    finally:
+        own.stop()
+
+
+def packed(**files):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def test_sdk_v2_deploys_predicts_updates_and_deletes(server, image):
+    lines = python(server, "sdk2", f"""
+import sagemaker
+from sagemaker.model import Model
+from sagemaker.predictor import Predictor
+from sagemaker.serializers import JSONSerializer
+from sagemaker.deserializers import JSONDeserializer
+session = sagemaker.Session()
+model = Model(image_uri="{URI}", role=sagemaker.get_execution_role(), sagemaker_session=session,
+              env={{"NAME": "v2"}}, predictor_cls=Predictor, name="v2-model")
+predictor = model.deploy(1, "ml.m5.large", endpoint_name="v2", wait=False,
+                         serializer=JSONSerializer(), deserializer=JSONDeserializer())
+session.wait_for_endpoint("v2", poll=0.2)
+say(predictor.predict({{"a": [1]}}))
+predictor.update_endpoint(initial_instance_count=2, wait=False)
+session.wait_for_endpoint("v2", poll=0.2)
+found = session.sagemaker_client.describe_endpoint(EndpointName="v2")
+say(found["EndpointStatus"], found["ProductionVariants"][0]["CurrentInstanceCount"])
+predictor.delete_model()
+predictor.delete_endpoint(delete_endpoint_config=True)
+session.sagemaker_client.get_waiter("endpoint_deleted").wait(EndpointName="v2", WaiterConfig={{"Delay": 1}})
+say("gone")
+""")  # fmt: skip
+    assert lines == ["{'a': [1]}", "InService 2", "gone"]
