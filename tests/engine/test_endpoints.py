@@ -3,11 +3,11 @@
 import asyncio
 import io
 import json
-import re
-import tarfile
 import os
+import re
 import subprocess
 import sys
+import tarfile
 from collections import Counter
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Kills an engine that hosts at each of its seams, and lets the next one go on (`python -m support.hosting_kills HOME`).
+"""Kills an engine that hosts at each of its seams, and lets the next one go on.
+
+A program of its own, because it forks: `python -m support.hosting_kills HOME FIRST STEP`.
 
 A life creates an endpoint, updates it and deletes it; the one after the kill must bring all of it to its end.
 """

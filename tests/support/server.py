@@ -35,7 +35,8 @@ class Server:
     def __init__(self, home, program=PLATFORM, environ=None):
         self.settings = Settings(home=Path(home), port=0)
         self.program = program
-        self.environ = {**_CLEAN, "PYTHONPATH": str(TESTS), **(environ or {})}
+        paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environ = {**_CLEAN, "PYTHONPATH": os.pathsep.join(paths), **(environ or {})}
         self.process = None
         self.log = Path(home).with_name(Path(home).name + ".log")
 

@@ -1,8 +1,8 @@
 """Endpoints over the wire: boto3 and the SDKs deploy, invoke, update and delete; the server is killed meanwhile."""
 
-import io
 import json
-import tarfile
+import subprocess
+import sys
 import time
 
 import pytest
@@ -33,6 +33,14 @@ def sagemaker(server):
     return server.client("sagemaker")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(sagemaker):
+    """Instances outlive the server: a test that fails must not leave any."""
+    yield
+    for endpoint in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]:
+        delete(sagemaker, endpoint["EndpointName"])
+
+
 @pytest.fixture(scope="module")
 def runtime(server):
     return server.client("sagemaker-runtime", read_timeout=70)
@@ -41,7 +49,12 @@ def runtime(server):
 def deploy(sagemaker, name, image, **environment):
     container = {"Image": image, "Environment": {"NAME": name, **environment}}
     sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
-    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.t2.medium"}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.t2.medium",
+    }
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     return settled(sagemaker, name)
@@ -57,7 +70,6 @@ def settled(sagemaker, name):
 
 def delete(sagemaker, name):
     sagemaker.delete_endpoint(EndpointName=name)
-    sagemaker.get_waiter("endpoint_deleted").config.delay = 0.1
     waiter = sagemaker.get_waiter("endpoint_deleted")
     waiter.config.delay = 0.1
     waiter.wait(EndpointName=name)
@@ -124,16 +136,6 @@ def test_a_server_that_is_killed_finds_its_endpoint_again(tmp_path, server, imag
         own.stop()
 
 
-def packed(**files):
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return made.getvalue()
-
-
 def test_sdk_v2_deploys_predicts_updates_and_deletes(server, image):
     lines = python(server, "sdk2", f"""
 import sagemaker
@@ -148,7 +150,7 @@ predictor = model.deploy(1, "ml.m5.large", endpoint_name="v2", wait=False,
                          serializer=JSONSerializer(), deserializer=JSONDeserializer())
 session.wait_for_endpoint("v2", poll=0.2)
 say(predictor.predict({{"a": [1]}}))
-predictor.update_endpoint(initial_instance_count=2, wait=False)
+predictor.update_endpoint(initial_instance_count=2, instance_type="ml.m5.large", wait=False)
 session.wait_for_endpoint("v2", poll=0.2)
 found = session.sagemaker_client.describe_endpoint(EndpointName="v2")
 say(found["EndpointStatus"], found["ProductionVariants"][0]["CurrentInstanceCount"])
@@ -158,3 +160,24 @@ session.sagemaker_client.get_waiter("endpoint_deleted").wait(EndpointName="v2", 
 say("gone")
 """)  # fmt: skip
     assert lines == ["{'a': [1]}", "InService 2", "gone"]
+
+
+def modelwright(server, *arguments):
+    command = [sys.executable, "-m", "modelwright", *arguments, "--home", str(server.settings.home)]
+    return subprocess.run(command, env=server.environ, capture_output=True, timeout=60, check=False)
+
+
+def test_the_command_line(server, sagemaker, image, tmp_path):
+    deploy(sagemaker, "cli", image)
+    listed = json.loads(modelwright(server, "endpoints", "list", "--json").stdout)
+    assert [(each["EndpointName"], each["EndpointStatus"]) for each in listed] == [("cli", "InService")]
+    assert b"AllTraffic" in modelwright(server, "endpoints", "show", "cli").stdout
+    file = tmp_path / "data.json"
+    file.write_bytes(b"[1, 2]")
+    assert modelwright(server, "endpoints", "invoke", "cli", str(file)).stdout == b"[1, 2]"
+    modelwright(server, "endpoints", "invoke", "cli", str(file), "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == b"[1, 2]"
+    failed = modelwright(server, "endpoints", "invoke", "nobody", str(file))
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(b"modelwright: ValidationError: Endpoint nobody of account"), failed.stderr
+    delete(sagemaker, "cli")

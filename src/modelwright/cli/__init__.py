@@ -8,7 +8,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelwright import __version__
-from modelwright.cli import demo, images, jobs, models, pipelines, server
+from modelwright.cli import demo, endpoints, images, jobs, models, pipelines, server
 from modelwright.cli.console import Group, common_options, stop_with
 from modelwright.errors import AwsError, ModelwrightError
 
@@ -26,7 +26,7 @@ def cli() -> None:
 
 
 cli.params.extend(common_options())
-for module in (server, jobs, pipelines, models, images, demo):
+for module in (server, jobs, pipelines, models, endpoints, images, demo):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -1,0 +1,79 @@
+"""`modelwright endpoints`: real-time endpoints, and a file's answer from one."""
+
+from __future__ import annotations
+
+import mimetypes
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelwright.cli.console import Console, Group, pages, pass_console
+
+_TYPES = {
+    ".npy": "application/x-npy",
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+}
+
+
+@click.group("endpoints", cls=Group)
+def endpoints() -> None:
+    """List, show and invoke real-time endpoints."""
+
+
+@endpoints.command("list")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@pass_console
+def list_endpoints(console: Console, limit: int) -> None:
+    """The endpoints; the newest first."""
+    found = pages(console.client("sagemaker"), "list_endpoints", "Endpoints", limit)
+    columns = [("ENDPOINT", "EndpointName"), ("STATUS", "EndpointStatus"), ("CREATED", "CreationTime")]
+    console.rows(found, columns, "No endpoints yet.")
+
+
+@endpoints.command("show")
+@click.argument("name")
+@pass_console
+def show_endpoint(console: Console, name: str) -> None:
+    """An endpoint: its status, variants and instances."""
+    console.fields(console.client("sagemaker").describe_endpoint(EndpointName=name))
+
+
+@endpoints.command("invoke")
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--content-type", help="Of the file; guessed from its name where it is not given.")
+@click.option("--accept", help="The content type to ask for.")
+@click.option("--variant", help="The production variant to ask; by weight where it is not given.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the answer there.")
+@pass_console
+def invoke(
+    console: Console,
+    name: str,
+    file: Path,
+    content_type: str | None,
+    accept: str | None,
+    variant: str | None,
+    output: Path | None,
+) -> None:
+    """Send FILE (- for standard input) to an endpoint; prints what it answers."""
+    body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    asked: dict[str, Any] = {"ContentType": content_type or guess_type(file)}
+    asked |= {key: value for key, value in (("Accept", accept), ("TargetVariant", variant)) if value}
+    answer = console.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=body, **asked)
+    content = answer["Body"].read()
+    if output is not None:
+        output.write_bytes(content)
+        return
+    click.echo(content, nl=sys.stdout.isatty() and not content.endswith(b"\n"))
+
+
+def guess_type(file: Path) -> str:
+    """A file's content type, by its name."""
+    return _TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+
+
+COMMANDS = (endpoints,)
