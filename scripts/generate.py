@@ -55,11 +55,11 @@ def command_line() -> str:
 
 
 def walk(command: click.Command, name: str, lines: list[str]) -> None:
-    context = click.Context(command, info_name=name, terminal_width=100)
+    context = click.Context(command, info_name=name, **{**command.context_settings, "terminal_width": 100})
     lines += [f"\n## `{name}`\n", "```text", command.get_help(context), "```"]
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            walk(command.commands[child], f"{name} {child}", lines)
+            walk(command.get_command(context, child), f"{name} {child}", lines)
 
 
 def settings() -> str:

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -87,12 +86,12 @@ class Platform:
             runtime=self.runtime,
             call=self._call,
             client_environment=lambda region: client_environment(
-                replace(settings, region=region), running.url, self.keys.job, self.authority, before
+                settings, running.url, self.keys.job, self.authority, before, region=region
             ),
             now=time.time,
             routing=self.router,
         )
-        self.proxy = Proxy(self.authority, Upstream.of(before), is_loopback(running.host))
+        self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self.application: server.Application = Gateway(
             self.dispatcher,
             self.keys,

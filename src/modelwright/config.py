@@ -124,6 +124,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise ConfigurationError(
+            f"The home folder {path.parent} can't be used: it is, or lies in, a file. "
+            "Choose another with --home DIR or MODELWRIGHT_HOME."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path} can't be read: {error}") from error
     names = _names()
@@ -156,4 +161,5 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return str(value)
     except (KeyError, ValueError, TypeError):
         pass
-    raise ConfigurationError(f"{name} = {value!r} (from {source}) is not a valid {kind}.")
+    wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}[str(kind)]
+    raise ConfigurationError(f"{name} = {value!r} (from {source}): must be {wanted}.")

@@ -249,3 +249,15 @@ def test_a_name_of_the_definition_is_what_the_jobs_name_begins_with(platform):
     platform.executed(arn)
     [job] = platform.call("ListTrainingJobs")["TrainingJobSummaries"]
     assert job["TrainingJobName"].startswith(f"my-own-prefix-{arn.rpartition('/')[2]}-")
+
+
+def test_a_selective_execution_takes_the_other_steps_results(platform):
+    source = {"x": get("Steps.A.ModelArtifacts.S3ModelArtifacts")}
+    first = platform.run_pipeline("p", train("A", "echo w > /opt/ml/model/w"), train("B", channels=source))
+    assert platform.executed(first)["PipelineExecutionStatus"] == "Succeeded"
+    chosen = {"SourcePipelineExecutionArn": first, "SelectedSteps": [{"StepName": "B"}]}
+    second = platform.execute("p", SelectiveExecutionConfig=chosen)
+    assert platform.executed(second)["PipelineExecutionStatus"] == "Succeeded", platform.steps(second)
+    found = platform.steps(second)
+    assert found["A"]["SelectiveExecutionResult"] == {"SourcePipelineExecutionArn": first}
+    assert len(platform.call("ListTrainingJobs")["TrainingJobSummaries"]) == 3

@@ -5,6 +5,7 @@ import json
 import tarfile
 import threading
 
+from modelwright.runtimes.base import Running
 from support.platform import REGION, Images, running, training
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -59,7 +60,7 @@ def test_the_container_finds_what_sagemaker_promises(platform):
     platform.objects.put_bytes("bucket", "train/x", b"x")
     command = """
         cd /opt/ml/input/config; cat hyperparameters.json inputdataconfig.json resourceconfig.json | tr -d '\\n'; echo
-        env | sort | grep -v ^PWD | grep =
+        env | sort | grep -v ^PWD | grep =; getent hosts algo-1 > /dev/null && echo found
         ls /opt/ml/input/data/train /opt/ml/input/data/validation; touch /opt/ml/input/data/train/new /opt/ml/input/z
     """
     platform.train(
@@ -95,7 +96,7 @@ def test_the_container_finds_what_sagemaker_promises(platform):
     assert environment["AWS_REGION"] == REGION
     assert environment["MINE"] == "yes"
     assert environment["AWS_ENDPOINT_URL"] == "http://mine", "the job's own environment wins"
-    assert {"x", "v.csv"} <= set(rest)
+    assert {"x", "v.csv", "found"} <= set(rest)
     assert job["TrainingJobStatus"] == "Completed", "inputs are writable"
     assert keys(platform, "train/") == ["train/x"], "and the stored objects don't change"
 
@@ -277,6 +278,43 @@ def test_an_image_is_built_first_and_says_so(tmp_path):
         assert lines(platform, "one") == ["building: step 1", "done"]
 
 
+def test_an_image_is_made_once_for_all_who_wait_for_it(tmp_path):
+    go, images = threading.Event(), Images(threading.Event())
+    images.building = go
+    resolve, made = images.resolve, []
+    images.resolve = lambda uri, progress: (made.append(uri), resolve(uri, progress))[1]
+    with running(tmp_path / "home", images=images) as platform:
+        platform.bucket()
+        for name in ("a", "b", "c"):
+            platform.train(name, "true", image="slow")
+        messages = platform.until(
+            lambda: (
+                len(
+                    found := [
+                        m
+                        for n in "abc"
+                        if "image" in (m := platform.training(n)["SecondaryStatusTransitions"][-1]["StatusMessage"])
+                    ]
+                )
+                == 3
+                and found
+            )
+        )
+        assert sum("another job" in message for message in messages) == 2
+        go.set()
+        assert [platform.trained(name)["TrainingJobStatus"] for name in "abc"] == ["Completed"] * 3
+    assert made == ["slow"]
+
+
+def test_large_outputs_are_seen_being_uploaded(platform):
+    platform.train("one", "head -c 9000000 /dev/urandom > /opt/ml/model/m; echo x > /opt/ml/output/data/x")
+    job = platform.trained("one")
+    assert secondary(job) == ["Starting", "Training", "Uploading", "Completed"]
+    uploading = job["SecondaryStatusTransitions"][2]
+    assert uploading["EndTime"] > uploading["StartTime"]
+    assert platform.objects.head("bucket", "out/one/output/model.tar.gz").size > 8_900_000
+
+
 def test_a_stop_while_the_image_is_built_does_not_wait_for_it(tmp_path):
     go = threading.Event()
     with running(tmp_path / "home", images=Images(go)) as platform:
@@ -303,6 +341,20 @@ def test_a_namesake_of_a_deleted_job_runs_again(platform):
     platform.call("DeleteTrainingJob", TrainingJobName="one")
     platform.train("one", "exit 0")
     assert platform.trained("one")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_defect_after_the_start_leaves_no_container_behind(platform, monkeypatch, caplog):
+    start = platform.runtime.start
+    handles = []
+
+    def starting(spec):
+        handles.append(start(spec))
+        raise RuntimeError("just after it was started")
+
+    monkeypatch.setattr(platform.runtime, "start", starting)
+    platform.train("one", "exec sleep 100")
+    assert "just after it was started" in platform.trained("one")["FailureReason"]
+    platform.until(lambda: not isinstance(platform.runtime.poll(handles[0]), Running))
 
 
 def test_a_defect_fails_the_job_and_says_what_happened(platform, caplog):

@@ -15,6 +15,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modelwright.engine import jobs
 from modelwright.errors import AwsError
 from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
@@ -207,7 +208,11 @@ def at_random(home, executions=6, pause=0.2, most=0.2):
 
 
 def at_each_seam(home, first=1, step=1):
-    """One life that ends at seam 1, 2, 3, ..., each followed by one to the end, until a life has fewer seams."""
+    """One life that ends at seam 1, 2, 3, ..., each followed by one to the end, until a life has fewer seams.
+
+    Every other run treats all outputs as large, whose upload is a step of its own.
+    """
+    jobs.LIGHT = jobs.LIGHT if first % 2 else 0
     outcomes, seam = [], first
     while True:
         place = home / str(seam)

@@ -18,7 +18,7 @@ from modelwright.server.keys import Keys
 from modelwright.server.running import running
 
 TESTS = Path(__file__).parents[1]
-PLATFORM = ("-m", "modelwright", "up")
+PLATFORM = ("-m", "support.strict", "up")
 SAMPLE = ("-m", "support.sample")
 START_SECONDS = 60
 _CLEAN = {

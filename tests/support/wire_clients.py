@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse, HeadersDict, prepare_request_dict
 from botocore.config import Config
+from botocore.model import OperationModel
+from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from modelwright.protocol import spec
-from modelwright.protocol.messages import Request
+from modelwright.protocol.messages import Request, Response
 
 ACCESS_KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 LOCAL = "http://127.0.0.1:7070"
@@ -78,8 +80,6 @@ def _bytes(body: Any) -> bytes:
 
 def serialized(service: str, operation: str, parameters: dict[str, Any], protocol: str) -> Request:
     """The unsigned request that botocore's serializer of a protocol makes."""
-    from botocore.awsrequest import AWSRequest, prepare_request_dict
-
     made = create_serializer(
         protocol, include_validation=False, timestamp_precision="millisecond"
     ).serialize_to_request(parameters, spec.operation(service, operation))
@@ -87,3 +87,20 @@ def serialized(service: str, operation: str, parameters: dict[str, Any], protoco
     prepare_request_dict(made, endpoint_url=LOCAL, context={})
     request = AWSRequest(method=made["method"], url=made["url"], data=made["body"], headers=made["headers"]).prepare()
     return received(request)
+
+
+def read_by_botocore(response: Response, operation: OperationModel, protocol: str) -> dict[str, Any]:
+    """What botocore's parser makes of a response: the result, or `Error` and what else it found."""
+    body, shape = response.body, operation.output_shape
+    streams = operation.has_streaming_output and response.status < 300
+    answer = {
+        "status_code": response.status,
+        "headers": HeadersDict({name.lower(): value for name, value in response.headers}),
+        "body": io.BytesIO(body) if streams else body,
+    }
+    parsed = create_parser(protocol).parse(answer, shape)
+    if streams:
+        member = shape.serialization["payload"]
+        parsed[member] = parsed[member].read()
+    assert parsed.pop("ResponseMetadata")["HTTPStatusCode"] == response.status
+    return parsed

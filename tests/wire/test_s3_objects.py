@@ -94,6 +94,13 @@ def test_any_key(either, bucket, key):
     assert [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["copy"]
 
 
+def test_a_key_that_is_no_utf8_is_refused(s3, bucket):
+    """Else two of them would be the same object."""
+    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "KEY"})
+    status, _, body = fetch(url.replace("KEY", "%FF"), "PUT", b"x")
+    assert (status, b"<Code>InvalidURI</Code>" in body) == (400, True)
+
+
 def test_a_key_may_be_too_long(s3, bucket):
     assert refused(s3.put_object, Bucket=bucket, Key="k" * 1025) == ("KeyTooLongError", 400)
     assert refused(s3.put_object, Bucket=bucket, Key="é" * 513) == ("KeyTooLongError", 400)

@@ -1,62 +1,57 @@
 """What every command shares: the settings, the running server, and how results are printed.
 
 Commands act over the wire with boto3, like anybody else's scripts. A command returns nothing; it prints a table or,
-with `--json`, the documents as AWS answers them.
+with `--json`, the documents as AWS answers them: on stdout is the result and nothing else, on stderr all the rest.
+
+boto3 and rich are imported when they are needed and not before: `up`, `status`, `down` and every press of Tab would
+wait for them (a quarter of a second) and use neither.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import boto3
 import click
-from botocore.config import Config
-from rich.console import Console as RichConsole
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
-from modelwright.server.authority import Authority
-from modelwright.server.environment import client_environment
-from modelwright.server.keys import Keys
-from modelwright.server.running import running
+from modelwright.server.running import Running, running
 
-COLOURS = {
-    "Succeeded": "green",
-    "Completed": "green",
-    "Approved": "green",
-    "InService": "green",
-    "Failed": "red",
-    "Rejected": "red",
-    "Executing": "blue",
-    "InProgress": "blue",
-    "Starting": "blue",
-    "Creating": "blue",
-    "Updating": "blue",
-    "RollingBack": "yellow",
-    "Stopping": "yellow",
-    "Stopped": "yellow",
-    "PendingManualApproval": "yellow",
-}
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.console import RenderableType
+
+    from modelwright.cli.tables import Column
+    from modelwright.server.keys import Keys
+
+PATIENCE_SECONDS = 2.0
+"""Whatever takes longer says what it waits for."""
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 60
+NOT_RUNNING = 3
+"""The exit status when no server runs on the home."""
 
 
-@dataclass
+class NoServerError(ConfigurationError):
+    """No server runs on this home."""
+
+
 class Console:
     """One invocation of the command line."""
 
-    home: str | None = None
-    port: int | None = None
-    as_json: bool = False
+    def __init__(self) -> None:
+        self.home: str | None = None
+        self.port: int | None = None
+        self.as_json = False
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -64,98 +59,114 @@ class Console:
 
     @functools.cached_property
     def terminal(self) -> RichConsole:
-        """Where there is no terminal nothing is folded: other programs read it."""
+        """Where there is no terminal every column is shown: other programs read it."""
+        from rich.console import Console as RichConsole
+
         console = RichConsole(highlight=False)
         return console if console.is_terminal else RichConsole(highlight=False, width=10_000)
 
     @functools.cached_property
-    def url(self) -> str:
-        """The running server's. Raises ConfigurationError when none runs on this home."""
+    def server(self) -> Running:
+        """The running server. Raises NoServerError when none runs on this home."""
         server = running(self.settings)
         if server is None:
-            raise ConfigurationError(
-                f"No server runs on {self.settings.home}. Start one: modelwright up --detach"
-                + (f" --home {self.settings.home}" if self.home else "")
+            raise NoServerError(
+                f"No server runs on {self.settings.home}. Start one: {self.command('up --detach')} "
+                "(or name another home: --home DIR)"
             )
-        return server.url
+        return server
+
+    @property
+    def url(self) -> str:
+        return self.server.url
 
     @functools.cached_property
     def keys(self) -> Keys:
+        from modelwright.server.keys import Keys
+
         return Keys.open(self.settings.credentials, self.settings.account)
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of the running server, with the administrator's key."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]  # the stubs want a literal
-            endpoint_url=self.url,
-            region_name=self.settings.region,
+    def command(self, arguments: str) -> str:
+        """A command line for the reader that means this home."""
+        return f"modelwright {arguments}" + (f" --home {self.home}" if self.home else "")
+
+    def client(self, service: str, *, seconds: float = ANSWER_SECONDS) -> Any:
+        """A boto3 client of the running server, with the administrator's key; `seconds` is how long it waits."""
+        import boto3
+        from botocore.config import Config
+
+        client = boto3.session.Session(
             aws_access_key_id=self.keys.admin.id,
             aws_secret_access_key=self.keys.admin.secret,
-            config=Config(retries={"total_max_attempts": 2}, proxies={}),
+            region_name=self.settings.region,
+        ).client(
+            service,  # type: ignore[call-overload]  # the stubs want a literal
+            endpoint_url=self.url,
+            config=Config(
+                retries={"total_max_attempts": 1},
+                proxies={},
+                connect_timeout=min(seconds, CONNECT_SECONDS),
+                read_timeout=seconds,
+            ),
         )
+        self._announce(client)
+        return client
+
+    def _announce(self, client: Any) -> None:
+        """Say what is waited for when a call takes long."""
+        waiting = contextlib.ExitStack()
+
+        def begin(model: Any, **_: Any) -> None:
+            waiting.enter_context(patience(f"waiting for {self.url} to answer {model.name}"))
+
+        def end(**_: Any) -> None:
+            waiting.close()
+
+        client.meta.events.register("before-call", begin)
+        client.meta.events.register("after-call", end)
+        client.meta.events.register("after-call-error", end)
 
     def environment(self) -> dict[str, str]:
         """What makes a client of the running server out of this process's environment."""
+        from modelwright.server.authority import Authority
+        from modelwright.server.environment import client_environment
+
         authority = Authority.open(self.settings.authority)
         return client_environment(self.settings, self.url, self.keys.admin, authority, os.environ)
 
-    def show(self, document: Any, table: Callable[[], RenderableType] | None = None) -> None:
-        """Print a document: as JSON when asked for (or when there is no better form), else as `table` draws it."""
-        if self.as_json or table is None:
-            document = without_metadata(document)
-            click.echo(json.dumps(document, indent=2, default=_plain, ensure_ascii=False))
+    def show(self, document: Any, draw: Callable[[], RenderableType] | None = None) -> None:
+        """Print a document: as JSON when asked for (or when there is no better form), else as `draw` draws it."""
+        if self.as_json or draw is None:
+            click.echo(as_json(document))
         else:
-            self.terminal.print(table())
+            self.print(draw())
 
-    def rows(self, documents: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]], empty: str) -> None:
-        """A table with a row a document; `columns` are (heading, member)."""
+    def print(self, drawn: RenderableType) -> None:
+        """Print what was drawn; long lines are the terminal's to wrap."""
+        if isinstance(drawn, str):
+            click.echo(drawn)
+            return
+        self.terminal.print(drawn, soft_wrap=True, markup=False)
 
-        def table() -> Table | str:
-            if not documents:
-                return empty
-            result = Table(box=None, header_style="bold", pad_edge=False)
-            for heading, _ in columns:
-                result.add_column(heading, overflow="fold")
-            for document in documents:
-                result.add_row(*(cell(document.get(member)) for _, member in columns))
-            return result
+    def tell(self, text: str) -> None:
+        """A remark that is no part of the result."""
+        click.echo(text, err=True)
 
-        self.show(documents, table)
+    def rows(self, documents: Sequence[dict[str, Any]], columns: Sequence[Column], empty: str) -> None:
+        """A table with a row a document; where there is none, `empty` is said beside an empty result."""
+        if not documents and not self.as_json:
+            self.tell(empty)
+            return
+        from modelwright.cli.tables import table
+
+        self.show(documents, lambda: table(documents, columns, self.terminal.width))
 
     def fields(self, document: dict[str, Any]) -> None:
         """One document, a line a member."""
+        from modelwright.cli.tables import fields
 
-        def table() -> Table:
-            result = Table(box=None, show_header=False, pad_edge=False)
-            result.add_column(style="bold")
-            result.add_column(overflow="fold")
-            for member, value in without_metadata(document).items():
-                if isinstance(value, dict | list):
-                    value = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
-                result.add_row(member, cell(value))
-            return result
-
-        self.show(document, table)
-
-
-def cell(value: Any) -> Text:
-    """How a value looks in a table: statuses in their colour, times in the reader's own zone."""
-    if value is None:
-        return Text("-", style="dim")
-    if isinstance(value, datetime):
-        return Text(value.astimezone().strftime("%Y-%m-%d %H:%M:%S"))
-    return Text(str(value), style=COLOURS.get(str(value), ""))
-
-
-def elapsed(start: datetime | None, end: datetime | None) -> str:
-    """`1 h 02 min`, `3 min 05 s`, `4.2 s`."""
-    if start is None:
-        return "-"
-    seconds = ((end or datetime.now(UTC)) - start).total_seconds()
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+        document = without_metadata(document)
+        self.show(document, lambda: fields(document))
 
 
 def pages(client: Any, operation: str, member: str, limit: int | None = None, **parameters: Any) -> list[Any]:
@@ -179,6 +190,18 @@ def without_metadata(document: Any) -> Any:
     return document
 
 
+def version_of(package: Mapping[str, Any]) -> str:
+    """How the command line calls a model package: `GROUP/NUMBER`, or its own name where it has no versions."""
+    if "ModelPackageVersion" in package:
+        return f"{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}"
+    return str(package["ModelPackageName"])
+
+
+def as_json(document: Any, *, indent: int | None = 2) -> str:
+    """A document as JSON; times in ISO 8601, UTC."""
+    return json.dumps(without_metadata(document), indent=indent, default=_plain, ensure_ascii=False)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
@@ -187,69 +210,37 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-class Command(click.Command):
-    """A command that takes the common options behind its own name too (`modelwright jobs list --json`)."""
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        own = {parameter.name for parameter in self.params}
-        self.params.extend(option for option in common_options() if option.name not in own)
+MISSING = ("ValidationException", "ResourceNotFound")
+"""The codes with which SageMaker says that there is none of a name."""
 
 
-class Group(click.Group):
-    """A group of such commands; an abbreviation that fits only one of them is enough."""
+@contextlib.contextmanager
+def expected(text: str) -> Iterator[None]:
+    """Raises ConfigurationError with `text` when SageMaker answers that what is asked for is not there."""
+    from botocore.exceptions import ClientError
 
-    command_class = Command
-    group_class = type
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        found = super().get_command(context, name)
-        if found is not None:
-            return found
-        fitting = [candidate for candidate in self.list_commands(context) if candidate.startswith(name)]
-        return super().get_command(context, fitting[0]) if len(fitting) == 1 else None
-
-
-def common_options() -> Iterable[click.Option]:
-    """--home, --port, --json: kept in the invocation's Console."""
-
-    def keep(attribute: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-        def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
-            console = context.ensure_object(Console)
-            if value is not None and value is not False:
-                setattr(console, attribute, value)
-
-        return callback
-
-    return (
-        click.Option(
-            ["--home"],
-            metavar="DIR",
-            expose_value=False,
-            callback=keep("home"),
-            help="The home folder. [env: MODELWRIGHT_HOME; default: ~/.modelwright]",
-        ),
-        click.Option(
-            ["--port"],
-            type=click.IntRange(0, 65535),
-            expose_value=False,
-            callback=keep("port"),
-            help="The server's port; 0 takes a free one. [env: MODELWRIGHT_PORT; default: 7070]",
-        ),
-        click.Option(
-            ["--json", "as_json"],
-            is_flag=True,
-            expose_value=False,
-            callback=keep("as_json"),
-            help="Print JSON.",
-        ),
-    )
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in MISSING:
+            raise
+        raise ConfigurationError(text) from None
 
 
-pass_console = click.make_pass_decorator(Console, ensure=True)
+@contextlib.contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say on stderr what is being waited for, if it takes long."""
+    timer = threading.Timer(PATIENCE_SECONDS, lambda: click.echo(f"{what} ...", err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
-def stop_with(message: str, code: int = 1) -> None:
+def stop_with(message: str, code: int = 1) -> NoReturn:
     """End with one line for the user."""
-    click.echo(f"modelwright: {message}", err=True)
+    sys.stdout.flush()
+    click.echo(f"modelwright: {' '.join(message.split())}", err=True)
     sys.exit(code)

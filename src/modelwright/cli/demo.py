@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,15 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 from rich.console import Group as Stack
-from rich.live import Live
 from rich.text import Text
 
-from modelwright.cli.console import Command, Console, elapsed, pages, pass_console, stop_with, without_metadata
+from modelwright.cli.clients import NOTEBOOK_RUNNER
+from modelwright.cli.commands import Command, pass_console, port_option
+from modelwright.cli.console import Console, pages, stop_with, without_metadata
+from modelwright.cli.executions import steps_of
 from modelwright.cli.images import progress_of
-from modelwright.cli.pipelines import ENDED, drawing, steps_of
-from modelwright.cli.server import NOTEBOOK_RUNNER, start_detached
+from modelwright.cli.live import ENDED, display, drawing
+from modelwright.cli.server import start_detached
 from modelwright.errors import ConfigurationError
 from modelwright.images.library import LocalImages
 from modelwright.server.environment import applied
@@ -67,6 +68,7 @@ class Workshop:
 @click.option("--python", metavar="PATH", help="A Python with the sagemaker SDK (v2), nbclient and ipykernel.")
 @click.option("--example", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The example's folder.")
 @click.option("--stop/--keep", default=False, help="Whether to stop the server at the end.  [default: keep]")
+@port_option
 @pass_console
 def demo(
     console: Console,
@@ -95,9 +97,10 @@ def demo(
     settings = console.settings
     folder = settings.home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
+    example = copy_of(example, folder)
     workshop = Workshop(console, example, python or sdk_python(example, settings.home), folder)
 
-    server = start_detached(console)
+    server, _ = start_detached(console)
     say(console, f"server: {server.url}, home {settings.home}")
     try:
         image_seconds = build_image(workshop)
@@ -121,6 +124,14 @@ def demo(
             subprocess.run([sys.executable, "-m", "modelwright", "down", "--home", str(settings.home)], check=True)
     if not ends_well:
         stop_with("the demo failed; see above")
+
+
+def copy_of(example: Path, folder: Path) -> Path:
+    """The SDK writes into the folders that a notebook names: it gets its own."""
+    target = folder / "pose-yolov8"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(example, target)
+    return target
 
 
 def say(console: Console, text: str) -> None:
@@ -210,32 +221,13 @@ def newest_execution(client: Any) -> str | None:
 def follow(console: Console, client: Any, before: str | None, process: subprocess.Popen[bytes]) -> None:
     """Until the notebook has ended: its execution's steps, with the last line that the running job printed."""
     pause = threading.Event()
-    with display(console) as show:
+    with display(console, LastLines(console.client("logs")).of, aside=console.as_json) as show:
         while process.poll() is None:
             arn = newest_execution(client)
             if arn not in (None, before):
                 document = client.describe_pipeline_execution(PipelineExecutionArn=arn)
-                show(document, steps_of(client, str(arn)), LastLines(console.client("logs")))
+                show(document, steps_of(client, str(arn)))
             pause.wait(1)
-
-
-@contextmanager
-def display(console: Console) -> Iterator[Any]:
-    """A live picture on a terminal; elsewhere a line whenever a step's status changes."""
-    if console.terminal.is_terminal and not console.as_json:
-        with Live(console=console.terminal, refresh_per_second=4) as live:
-            yield lambda document, steps, lines: live.update(Stack(*drawing(document, steps), lines.of(steps)))
-        return
-    known: dict[str, str] = {}
-
-    def tell(document: dict[str, Any], steps: list[dict[str, Any]], _: LastLines) -> None:
-        for step in steps:
-            if known.get(step["StepName"]) != step["StepStatus"]:
-                known[step["StepName"]] = step["StepStatus"]
-                took = f" ({elapsed(step['StartTime'], step['EndTime'])})" if step.get("EndTime") else ""
-                click.echo(f"    {step['StepName']}: {step['StepStatus']}{took}", err=console.as_json)
-
-    yield tell
 
 
 class LastLines:

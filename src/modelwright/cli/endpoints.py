@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from modelwright.cli.console import Console, Group, pages, pass_console
+from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.console import Console, expected, pages
+from modelwright.cli.tables import Column
 
 _TYPES = {
     ".npy": "application/x-npy",
@@ -19,36 +21,46 @@ _TYPES = {
 }
 
 
+COLUMNS = (
+    Column("ENDPOINT", "EndpointName"),
+    Column("STATUS", "EndpointStatus"),
+    Column("CREATED", "CreationTime", spare=True),
+)
+
+
 @click.group("endpoints", cls=Group)
 def endpoints() -> None:
     """List, show and invoke real-time endpoints."""
 
 
 @endpoints.command("list")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_endpoints(console: Console, limit: int) -> None:
-    """The endpoints; the newest first."""
+    """List endpoints; the newest first."""
     found = pages(console.client("sagemaker"), "list_endpoints", "Endpoints", limit)
-    columns = [("ENDPOINT", "EndpointName"), ("STATUS", "EndpointStatus"), ("CREATED", "CreationTime")]
-    console.rows(found, columns, "No endpoints yet.")
+    console.rows(found, COLUMNS, "No endpoints yet.")
 
 
 @endpoints.command("show")
 @click.argument("name")
 @pass_console
 def show_endpoint(console: Console, name: str) -> None:
-    """An endpoint: its status, variants and instances."""
-    console.fields(console.client("sagemaker").describe_endpoint(EndpointName=name))
+    """Show an endpoint's status, variants and instances."""
+    client = console.client("sagemaker")
+    with expected(f"There is no endpoint '{name}'. See: {console.command('endpoints list')}"):
+        console.fields(client.describe_endpoint(EndpointName=name))
 
 
 @endpoints.command("invoke")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--content-type", help="Of the file; guessed from its name where it is not given.")
-@click.option("--accept", help="The content type to ask for.")
-@click.option("--variant", help="The production variant to ask; by weight where it is not given.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the answer there.")
+@click.option("--content-type", metavar="TYPE", help="Of the file; guessed from its name where it is not given.")
+@click.option("--accept", metavar="TYPE", help="The content type to ask for.")
+@click.option("--variant", metavar="NAME", help="The production variant to ask; by weight where it is not given.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the answer there."
+)
 @pass_console
 def invoke(
     console: Console,
@@ -63,7 +75,7 @@ def invoke(
     body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     asked: dict[str, Any] = {"ContentType": content_type or guess_type(file)}
     asked |= {key: value for key, value in (("Accept", accept), ("TargetVariant", variant)) if value}
-    answer = console.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=body, **asked)
+    answer = console.client("sagemaker-runtime", seconds=70).invoke_endpoint(EndpointName=name, Body=body, **asked)
     content = answer["Body"].read()
     if output is not None:
         output.write_bytes(content)

@@ -10,11 +10,21 @@ from pathlib import Path
 
 import click
 
-from modelwright.cli.console import Console, Group, pass_console
+from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.completion import image_names
+from modelwright.cli.console import Console
+from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
 from modelwright.images.base import Progress
 from modelwright.images.library import LocalImages
 from modelwright.images.store import Record
+
+COLUMNS = (
+    Column("NAME", "Name"),
+    Column("PUSHED", "Pushed", spare=True),
+    Column("DIGEST", "Short", spare=True),
+    Column("BASE", "Base", spare=True),
+)
 
 
 @click.group("images", cls=Group)
@@ -69,7 +79,7 @@ def add(console: Console, uri: str, source: str) -> None:
 @images.command("list")
 @pass_console
 def list_images(console: Console) -> None:
-    """The images that were built or added here."""
+    """List the images that were built or added here."""
     found = [
         {
             "Name": f"{tag.repository}:{tag.tag}",
@@ -80,25 +90,32 @@ def list_images(console: Console) -> None:
         }
         for tag in library(console).store.tags()
     ]
-    columns = [("NAME", "Name"), ("DIGEST", "Short"), ("PUSHED", "Pushed"), ("BASE", "Base")]
-    console.rows(found, columns, "No images yet: modelwright images build DIR -t NAME:TAG")
+    console.rows(found, COLUMNS, f"No images yet. Build one: {console.command('images build DIR -t NAME:TAG')}")
 
 
 @images.command("show")
-@click.argument("uri")
+@click.argument("uri", shell_complete=image_names)
 @pass_console
 def show(console: Console, uri: str) -> None:
-    """What an image is made of."""
+    """Show what an image is made of."""
     show_record(console, uri, library(console).show(uri))
 
 
 @images.command("remove")
-@click.argument("uri")
+@click.argument("uri", shell_complete=image_names)
 @pass_console
 def remove(console: Console, uri: str) -> None:
     """Take a name away."""
     names = [f"{tag.repository}:{tag.tag}" for tag in library(console).remove(uri)]
     console.show({"Removed": names}, lambda: f"removed {', '.join(names)}")
+
+
+@images.command("prune")
+@pass_console
+def prune(console: Console) -> None:
+    """Delete what no image is made of any more; framework images are made anew when a job names them."""
+    deleted = library(console).prune()
+    console.show({"Deleted": deleted}, lambda: f"deleted {deleted} trees and environments")
 
 
 def library(console: Console) -> LocalImages:

@@ -6,9 +6,18 @@ from typing import Any
 
 import click
 
-from modelwright.arns import Arn
-from modelwright.cli.console import Console, Group, pages, pass_console, without_metadata
+from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.completion import group_names, version_names
+from modelwright.cli.console import Console, expected, pages, version_of, without_metadata
+from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
+
+COLUMNS = (
+    Column("VERSION", "Name"),
+    Column("APPROVAL", "ModelApprovalStatus"),
+    Column("CREATED", "CreationTime", spare=True),
+    Column("DESCRIPTION", "ModelPackageDescription", spare=True),
+)
 
 
 @click.group("models", cls=Group)
@@ -17,74 +26,74 @@ def models() -> None:
 
 
 @models.command("list")
-@click.argument("group", required=False)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.argument("group", required=False, shell_complete=group_names)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
 @pass_console
 def list_models(console: Console, group: str | None, limit: int) -> None:
-    """Versions of a model package group, or of all; the newest first."""
-    found = pages(
-        console.client("sagemaker"),
-        "list_model_packages",
-        "ModelPackageSummaryList",
-        limit,
-        ModelPackageType="Versioned",
-        **({"ModelPackageGroupName": group} if group else {}),
+    """List versions of a model package group, or of all; the newest first."""
+    kind = {"ModelPackageGroupName": group} if group else {"ModelPackageType": "Both"}
+    client = console.client("sagemaker")
+    with expected(f"There is no model package group '{group}'. See: {console.command('models list')}"):
+        found = pages(client, "list_model_packages", "ModelPackageSummaryList", limit, **kind)
+    console.rows(
+        [{"Name": version_of(summary), **summary} for summary in found],
+        COLUMNS,
+        f"No versions in {group} yet." if group else "No model versions yet.",
     )
-    for summary in found:
-        summary["Name"] = f"{summary['ModelPackageGroupName']}/{summary['ModelPackageVersion']}"
-    columns = [("VERSION", "Name"), ("APPROVAL", "ModelApprovalStatus"), ("CREATED", "CreationTime")]
-    console.rows(found, [*columns, ("DESCRIPTION", "ModelPackageDescription")], "No model versions yet.")
 
 
 @models.command("show")
-@click.argument("version")
+@click.argument("version", shell_complete=version_names)
 @pass_console
 def show_model(console: Console, version: str) -> None:
-    """A version (GROUP/NUMBER or an ARN)."""
-    client = console.client("sagemaker")
-    console.fields(client.describe_model_package(ModelPackageName=model_package_arn(client, version)))
+    """Show all that is known of a version. VERSION is GROUP/NUMBER or an ARN."""
+    console.fields(_describe(console, console.client("sagemaker"), version))
 
 
 @models.command("approve")
-@click.argument("version")
-@click.option("-m", "--comment", help="Why; kept with the version.")
+@click.argument("version", shell_complete=version_names)
+@click.option("-m", "--comment", metavar="TEXT", help="Why; kept with the version.")
 @pass_console
 def approve_model(console: Console, version: str, comment: str | None) -> None:
-    """Approve a version (GROUP/NUMBER or an ARN)."""
-    decide(console, version, "Approved", comment)
+    """Approve a version. VERSION is GROUP/NUMBER or an ARN."""
+    _decide(console, version, "Approved", comment)
 
 
 @models.command("reject")
-@click.argument("version")
-@click.option("-m", "--comment", help="Why; kept with the version.")
+@click.argument("version", shell_complete=version_names)
+@click.option("-m", "--comment", metavar="TEXT", help="Why; kept with the version.")
 @pass_console
 def reject_model(console: Console, version: str, comment: str | None) -> None:
-    """Reject a version (GROUP/NUMBER or an ARN)."""
-    decide(console, version, "Rejected", comment)
+    """Reject a version. VERSION is GROUP/NUMBER or an ARN."""
+    _decide(console, version, "Rejected", comment)
 
 
-def decide(console: Console, version: str, status: str, comment: str | None) -> None:
-    """Set the approval status of a version."""
+def _decide(console: Console, version: str, status: str, comment: str | None) -> None:
     client = console.client("sagemaker")
-    arn = model_package_arn(client, version)
-    client.update_model_package(
-        ModelPackageArn=arn,
-        ModelApprovalStatus=status,
-        **({"ApprovalDescription": comment} if comment else {}),
-    )
-    document = without_metadata(client.describe_model_package(ModelPackageName=arn))
-    console.show(document, lambda: f"{Arn.parse(arn).name} is {document['ModelApprovalStatus']}")
+    before = _describe(console, client, version)
+    described = {"ApprovalDescription": comment} if comment else {}
+    client.update_model_package(ModelPackageArn=before["ModelPackageArn"], ModelApprovalStatus=status, **described)
+    document = without_metadata(client.describe_model_package(ModelPackageName=before["ModelPackageArn"]))
+    was = before.get("ModelApprovalStatus")
+    earlier = f" (it was {was})" if was != status else " (as it was)"
+    console.show(document, lambda: f"{version_of(document)} is {document['ModelApprovalStatus']}{earlier}")
 
 
-def model_package_arn(client: Any, version: str) -> str:
-    """Raises ConfigurationError unless `version` is an ARN or GROUP/NUMBER of a group that exists."""
-    if version.startswith("arn:"):
-        return version
+def _describe(console: Console, client: Any, version: str) -> dict[str, Any]:
+    """The version's document. Raises ConfigurationError when there is no such version."""
+    missing = f"There is no model version '{version}' (GROUP/NUMBER or an ARN). See: {console.command('models list')}"
     group, separator, number = version.partition("/")
-    if not separator or not number.isdigit():
-        raise ConfigurationError(f"'{version}' is neither GROUP/NUMBER nor an ARN. See: modelwright models list")
-    arn: str = client.describe_model_package_group(ModelPackageGroupName=group)["ModelPackageGroupArn"]
-    return f"{arn.replace(':model-package-group/', ':model-package/')}/{number}"
+    name = version
+    with expected(missing):
+        if separator and number.isdigit() and not version.startswith("arn:"):
+            # The ARN is told by the list: it carries the region of whoever made the version.
+            found = pages(client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
+            arns = {summary["ModelPackageVersion"]: summary["ModelPackageArn"] for summary in found}
+            if int(number) not in arns:
+                raise ConfigurationError(missing)
+            name = arns[int(number)]
+        document: dict[str, Any] = without_metadata(client.describe_model_package(ModelPackageName=name))
+    return document
 
 
 COMMANDS = (models,)

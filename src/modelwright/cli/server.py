@@ -1,164 +1,192 @@
-"""`modelwright up`, `down`, `status`, `env`, `run`, `kernel`, `doctor`: the server and how others reach it."""
+"""`modelwright up`, `down`, `status`: the server of a home folder."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
-from rich.table import Table
 
-from modelwright import app
-from modelwright.cli.console import Command as BaseCommand
-from modelwright.cli.console import Console, pass_console
+from modelwright.cli.commands import Command, pass_console, port_option
+from modelwright.cli.console import NOT_RUNNING, Console, patience
 from modelwright.errors import ConfigurationError
-from modelwright.runtimes import host
-from modelwright.server import environment
-from modelwright.server.running import Running, running
+from modelwright.server.running import Running, held, running
 
 START_SECONDS = 30
 STOP_SECONDS = 30
-NOTEBOOK_RUNNER = Path(__file__).with_name("notebook.py")
+STATUS_SECONDS = 5
+HEALTH = "/modelwright/health"
 
 
-@click.command("up", cls=BaseCommand)
+@click.command("up", cls=Command)
 @click.option("--detach", is_flag=True, help="Return when it answers, and leave it running.")
+@port_option
 @pass_console
 def up(console: Console, detach: bool) -> None:
-    """Start the server."""
-    if not detach:
-        app.serve(console.settings)
+    """Start the server of a home folder.
+
+    In the foreground it runs until Ctrl-C; with --detach it goes on behind, and says in server.log of the home folder
+    what it has to say. Starting it twice is no error with --detach.
+    """
+    if detach:
+        server, fresh = start_detached(console)
+        verb = "answers" if fresh else "runs already and answers"
+        console.show(asdict(server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})")
         return
-    server = start_detached(console)
-    console.show(asdict(server), lambda: f"Modelwright answers at {server.url} (home: {console.settings.home})")
+
+    def ready(server: Running) -> None:
+        if console.as_json:
+            console.show(asdict(server))
+        else:
+            click.echo(f"Modelwright answers at {server.url} (home: {console.settings.home}). Ctrl-C stops it.")
+        sys.stdout.flush()
+
+    from modelwright import app  # the whole platform, half a second: no other command needs it
+
+    app.serve(console.settings, ready)
+    console.tell("Stopped. Running jobs go on; the next start takes them up again.")
 
 
-def start_detached(console: Console) -> Running:
-    """Start a server that outlives this command. Raises ConfigurationError with what it said when it didn't start."""
+def start_detached(console: Console) -> tuple[Running, bool]:
+    """A server that outlives this command, and whether it was started now.
+
+    Raises ConfigurationError with what it said when it did not start.
+    """
     settings = console.settings
-    present = running(settings)
-    if present is not None:
-        return present
-    settings.home.mkdir(parents=True, exist_ok=True)
+    if (present := running(settings)) is not None:
+        return _as_wanted(console, present), False
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        begin = settings.server_log.stat().st_size if settings.server_log.exists() else 0
+        log = settings.server_log.open("ab")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The home folder {settings.home} can't be used: {error.strerror or error}. "
+            "Choose another with --home DIR or MODELWRIGHT_HOME."
+        ) from error
     command = [sys.executable, "-m", "modelwright", "up", "--home", str(settings.home), "--port", str(settings.port)]
-    begin = settings.server_log.stat().st_size if settings.server_log.exists() else 0
-    with settings.server_log.open("ab") as log:
+    with log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    pause = threading.Event()
-    for _ in range(START_SECONDS * 20):
-        server = running(settings)
-        if server is not None:
-            return server
-        if process.poll() is not None:
-            break
-        pause.wait(0.05)
+    with patience("waiting for the server to answer"):
+        server = _await_start(console, process)
+    if server is not None:
+        return server, server.pid == process.pid
     said = settings.server_log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
-    reason = said[-1].removeprefix("modelwright: ") if said else f"see {settings.server_log}"
-    raise ConfigurationError(f"The server did not start: {reason}")
+    reason = said[-1].removeprefix("modelwright: ") if said else "it said nothing"
+    if process.poll() is None:
+        reason = f"it does not answer within {START_SECONDS} s (process {process.pid})"
+    raise ConfigurationError(f"The server did not start: {reason} (All that it said: {settings.server_log})")
 
 
-@click.command("down", cls=BaseCommand)
+def _await_start(console: Console, process: subprocess.Popen[bytes]) -> Running | None:
+    """The server when it answers: ours, or one that somebody else started in the same moment."""
+    pause = threading.Event()
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        if (server := running(console.settings)) is not None:
+            return server
+        if ended and not held(console.settings):
+            return None
+        pause.wait(0.02)
+    return None
+
+
+def _as_wanted(console: Console, present: Running) -> Running:
+    """Raises ConfigurationError when a port was asked for that the running server does not have."""
+    if console.port in (None, 0, present.port):
+        return present
+    raise ConfigurationError(
+        f"A server runs on {console.settings.home} already, on port {present.port} and not {console.port}. "
+        f"Stop it first: {console.command('down')}"
+    )
+
+
+@click.command("down", cls=Command)
 @pass_console
 def down(console: Console) -> None:
-    """Stop the server. Running jobs go on, and are taken up again at the next start."""
+    """Stop the server. Running jobs go on, and are taken up again at the next start.
+
+    Where no server runs there is nothing to do, and the exit status is 0.
+    """
     server = running(console.settings)
     if server is None:
         console.show({"Running": False}, lambda: f"No server runs on {console.settings.home}.")
         return
-    os.kill(server.pid, signal.SIGTERM)
+    try:
+        os.kill(server.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended in this moment
+    except PermissionError:
+        raise ConfigurationError(
+            f"The server on {console.settings.home} (process {server.pid}) is another user's: only they can stop it."
+        ) from None
+    with patience(f"waiting for process {server.pid} to finish what it is answering"):
+        stopped = _await_stop(console)
+    if not stopped:
+        raise ConfigurationError(
+            f"Process {server.pid} did not stop within {STOP_SECONDS} s. End it: kill -9 {server.pid} (nothing is lost)"
+        )
+    console.show({"Running": False}, lambda: "Stopped. Running jobs go on; the next start takes them up again.")
+
+
+def _await_stop(console: Console) -> bool:
     pause = threading.Event()
-    for _ in range(STOP_SECONDS * 20):
-        if running(console.settings) is None:
-            console.show({"Running": False}, lambda: "Stopped.")
-            return
-        pause.wait(0.05)
-    raise ConfigurationError(f"Process {server.pid} did not stop within {STOP_SECONDS} s: kill -9 {server.pid}")
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if running(console.settings) is None and not held(console.settings):
+            return True
+        pause.wait(0.02)
+    return False
 
 
-@click.command("status", cls=BaseCommand)
+@click.command("status", cls=Command)
 @pass_console
 def status(console: Console) -> None:
-    """Whether a server runs on this home, and where. Exit status 3 when none does."""
+    """Show whether a server runs on this home, and where.
+
+    Exit status 3 when none runs, 1 when one runs but does not answer.
+    """
     server = running(console.settings)
     if server is None:
         console.show({"Running": False}, lambda: f"No server runs on {console.settings.home}.")
-        sys.exit(3)
-    console.fields({"Running": True, **asdict(server), "Home": str(console.settings.home)})
+        sys.exit(NOT_RUNNING)
+    with patience(f"waiting for {server.url} to answer"):
+        answer = health(server)
+    answers = {"Running": True, "Answers": answer is not None}
+    document = {**answers, **asdict(server), "home": str(console.settings.home)}
+    if answer is not None:
+        document |= {"account": answer["account"], "region": answer["region"]}
+    console.fields(document)
+    if answer is None:
+        console.tell(
+            f"Process {server.pid} does not answer within {STATUS_SECONDS} s. See {console.settings.server_log}; "
+            f"to start it again: kill -9 {server.pid}; {console.command('up --detach')}"
+        )
+        sys.exit(1)
 
 
-@click.command("env", cls=BaseCommand)
-@click.option(
-    "--shell",
-    type=click.Choice(environment.SHELLS),
-    help="For which shell.  [default: the one that $SHELL names, else sh]",
-)
-@click.option("--unset", is_flag=True, help="Print how to take it back: to AWS again.")
-@pass_console
-def env(console: Console, shell: str | None, unset: bool) -> None:
-    """Print the environment that makes AWS clients use this server: eval "$(modelwright env)"."""
-    variables = console.environment()
-    shell = "json" if console.as_json else shell or environment.shell_of(os.environ)
-    click.echo(environment.render(variables, shell, unset=unset), nl=False)
+def health(server: Running) -> dict[str, Any] | None:
+    """What the server says of itself, or None when it says nothing."""
+    place = urlsplit(server.url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=STATUS_SECONDS)
+    try:
+        connection.request("GET", HEALTH)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
 
 
-@click.command(
-    "run",
-    cls=BaseCommand,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.option(
-    "--output", metavar="FILE", help="Where to write the executed notebook.  [default: beside it, *.out.ipynb]"
-)
-@click.option("--python", default="python3", show_default=True, help="The Python that runs a script or notebook.")
-@click.argument("command", nargs=-1, required=True, metavar="SCRIPT.py|NOTEBOOK.ipynb|-- COMMAND [ARGUMENTS]...")
-@pass_console
-def run(console: Console, output: str | None, python: str, command: tuple[str, ...]) -> None:
-    """Run a script, a notebook or any command against this server."""
-    variables = environment.applied(os.environ, console.environment())
-    argv = list(command)
-    if argv[0].endswith((".py", ".ipynb")) and not Path(argv[0]).is_file():
-        raise ConfigurationError(f"There is no file {argv[0]}.")
-    if argv[0].endswith(".ipynb"):
-        written = output or str(Path(argv[0]).with_suffix(".out.ipynb"))
-        argv = [python, str(NOTEBOOK_RUNNER), argv[0], written]
-    elif argv[0].endswith(".py"):
-        argv = [python, *argv]
-    if shutil.which(argv[0]) is None:
-        raise ConfigurationError(f"There is no command {argv[0]}.")
-    sys.stdout.flush()
-    os.execvpe(argv[0], argv, variables)  # noqa: S606  # the user's own command, as typed
-
-
-@click.command("kernel", cls=BaseCommand)
-@click.option("--python", default="python3", show_default=True, help="The Python of the kernel (it needs ipykernel).")
-@pass_console
-def kernel(console: Console, python: str) -> None:
-    """Add a Jupyter kernel whose notebooks use this server."""
-    variables = console.environment()
-    folder = environment.write_kernelspec(variables, python)
-    console.show({"Kernel": str(folder)}, lambda: f"Jupyter now has the kernel 'Modelwright' ({folder})")
-
-
-@click.command("doctor", cls=BaseCommand)
-@pass_console
-def doctor(console: Console) -> None:
-    """What this machine can do, what is lost, and what to install."""
-    findings = host.examine(console.settings)
-
-    def table() -> Table:
-        result = Table(box=None, show_header=False, pad_edge=False)
-        for finding in findings:
-            mark = "[green]✔[/green]" if finding.good else "[yellow]![/yellow]"
-            result.add_row(mark, finding.topic, finding.text)
-        return result
-
-    console.show([{"topic": f.topic, "good": f.good, "text": f.text} for f in findings], table)
-
-
-COMMANDS = (up, down, status, env, run, kernel, doctor)
+COMMANDS = (up, down, status)

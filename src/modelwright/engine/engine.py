@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
-from modelwright.engine.executions import Call, Executions
+from modelwright.engine.containers import Containers
+from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.tidying import Tidier
+from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
 from modelwright.images.base import Images
 from modelwright.lifecycles.job import STOP_GRACE
@@ -42,8 +44,17 @@ class Engine:
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs; `routing` is told
         where the instances of endpoints are."""
-        capacity = Capacity(total(settings))
         self._logs = LogShipper(database=database, runtime=runtime, now=now)
+        self._tidier = Tidier()
+        available = total(settings)
+        capacity = Capacity(available)
+        environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
+
+        def environment(region: str) -> Mapping[str, str]:
+            if region not in environments:
+                environments[region] = client_environment(region)
+            return environments[region]
+
         self._jobs = Jobs(
             database=database,
             runtime=runtime,
@@ -51,8 +62,11 @@ class Engine:
             images=images,
             capacity=capacity,
             logs=self._logs,
+            containers=Containers(
+                objects=objects, client_environment=environment, total=available, hosts=settings.cache / "hosts"
+            ),
+            tidier=self._tidier,
             folder=settings.jobs,
-            client_environment=client_environment,
             now=now,
             grace=grace,
             mirror_interval=mirror_interval,
@@ -64,8 +78,9 @@ class Engine:
             images=images,
             capacity=capacity,
             logs=self._logs,
+            tidier=self._tidier,
             folder=settings.jobs,
-            client_environment=client_environment,
+            client_environment=environment,
             routing=routing or NoRouting(),
             now=now,
             ping_interval=ping_interval,
@@ -78,18 +93,14 @@ class Engine:
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers, attempts = self._jobs.folders(), self._hosting.folders()
-        opened = self.worker.start()
-
-        def sweep() -> None:
-            self._jobs.sweep(leftovers, opened)
-            self._hosting.sweep(attempts)
-
-        threading.Thread(target=sweep, name="sweep", daemon=True).start()
+        self._jobs.sweep(leftovers, self.worker.start())
+        self._hosting.sweep(attempts)
 
     def close(self) -> None:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._logs.close()
+        self._tidier.close()
 
 
 def total(settings: Settings) -> Share:

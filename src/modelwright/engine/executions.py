@@ -12,19 +12,19 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from modelwright.arns import sagemaker_arn, step_job_name
-from modelwright.engine.inputs import split_uri
-from modelwright.engine.steps import BY_METADATA, ENDINGS, OPERATIONS, SERVICE, Operation
+from modelwright.engine.steps import ENDINGS, OPERATIONS, SERVICE, Operation
+from modelwright.engine.values import Call, StepEnvironment, Values, execution_id, made_by
 from modelwright.engine.worker import Work
-from modelwright.errors import AwsError, InternalFailure, ValidationException
+from modelwright.errors import AwsError, InternalFailure
 from modelwright.lifecycles import execution as lifecycle
 from modelwright.lifecycles.execution import Execution, StepRun
 from modelwright.lifecycles.job import MAX_RUNTIME_EXCEEDED, REASON_LIMIT, Effect, Fact, internal_error
 from modelwright.objects.base import ObjectStore
 from modelwright.pipelines.conditions import holds
-from modelwright.pipelines.expressions import Json, Scalar, resolve, resolve_arguments, text
+from modelwright.pipelines.expressions import resolve, resolve_arguments, text
 from modelwright.pipelines.steps import Step
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import Event
@@ -41,26 +41,14 @@ CACHE_KIND = "StepCache"
 _EXISTS = ("already exist", "must be unique")
 
 
-class Call(Protocol):
-    """The one door, with the caller's identity filled in: region, service, operation, parameters."""
-
-    def __call__(
-        self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /
-    ) -> dict[str, Any]: ...
-
-
 @dataclass
 class _Memory:
     """What is kept of an execution that has not ended."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     """A start and a stop of its steps exclude each other for the moment of the call."""
-    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Describe answers of ended steps by ARN: they don't change any more."""
     asked: set[tuple[str, str, int]] = field(default_factory=set)
     """Jobs whose end has been asked for: (effect's kind, step, attempt)."""
-    names: dict[str, str] = field(default_factory=dict)
-    """How the names are spelt that ARNs have in lower case."""
 
 
 class Executions:
@@ -70,9 +58,9 @@ class Executions:
 
     def __init__(self, *, database: Database, objects: ObjectStore, call: Call, now: Callable[[], float]) -> None:
         self._database = database
-        self._objects = objects
         self._call = call
         self._now = now
+        self._values = Values(database=database, objects=objects, call=call, now=now)
         self._lock = threading.Lock()
         self._memories: dict[str, _Memory] = {}
 
@@ -122,12 +110,13 @@ class Executions:
     def closed(self, stream: str, state: Execution) -> None:
         with self._lock:
             self._memories.pop(stream, None)
+        self._values.forget(stream)
 
     # Effects
 
     def _start(self, work: Work, run: StepRun) -> Sequence[Fact]:
         state: Execution = work.state
-        step, environment = state.step(run.name), _Environment(self, work.stream, state, run)
+        step, environment = state.step(run.name), StepEnvironment(self._values, work.stream, state, run)
         try:
             if step.type == "Condition":
                 return [_condition(step, environment)]
@@ -168,7 +157,7 @@ class Executions:
         except AwsError as error:
             reason = f"ClientError: Failed to invoke {SERVICE}:{row.create}. Error Details: {error.message}"
             return [_failed(step.name, reason, _exception(error))]
-        memory.names[arn] = name
+        self._values.named(work.stream, arn, name)
         metadata = {row.metadata: {"Arn": arn}}
         if row.status is None:
             return [("StepEnded", {"step": step.name, "status": "Succeeded", "metadata": metadata})]
@@ -198,9 +187,9 @@ class Executions:
         arguments["MetadataProperties"] = {**generated, **arguments.get("MetadataProperties", {})}
 
     def _watch(self, work: Work, run: StepRun) -> Sequence[Fact] | None:
-        row, arn = _made(run)
+        row, arn = made_by(run)
         if not self._asked(work, run):
-            work.resume_after(self._job_stream(work.stream, row, arn))
+            work.resume_after(self._values.job_stream(work.stream, row, arn))
             return None
         return self._outcome(work, run, row, arn)
 
@@ -217,18 +206,18 @@ class Executions:
         if self._asked(work, run):
             return self._outcome(work, run, row, arn, metadata)
         try:
-            parameters = {row.describe_by: self._resource_name(work.stream, arn)}
+            parameters = {row.describe_by: self._values.resource_name(work.stream, arn)}
             self._call(state.about["Region"], SERVICE, row.stop, parameters)
         except AwsError as error:
             if "status" not in error.message:  # else it has ended meanwhile
                 raise
-        work.resume_after(self._job_stream(work.stream, row, arn))
+        work.resume_after(self._values.job_stream(work.stream, row, arn))
         return None
 
     def _metadata_of(self, work: Work, run: StepRun, row: Operation) -> Mapping[str, Any] | None:
         """Of a job that was made when the stop had come already; None when there is none."""
         state: Execution = work.state
-        environment = _Environment(self, work.stream, state, run)
+        environment = StepEnvironment(self._values, work.stream, state, run)
         try:
             arguments = resolve_arguments(state.step(run.name).arguments, environment)
         except AwsError:
@@ -246,7 +235,7 @@ class Executions:
         arn: str,
         metadata: Mapping[str, Any] | None = None,
     ) -> Sequence[Fact]:
-        answer = self._describe(work.stream, work.state, row, arn)
+        answer = self._values.describe(work.stream, work.state, row, arn)
         assert row.status is not None
         status = ENDINGS.get(answer[row.status])
         if status is None:
@@ -263,55 +252,10 @@ class Executions:
         ):
             data |= {"status": "Failed", "failure_reason": f"ClientError: {row.kind} exceeded its MaxRuntimeInSeconds."}
         if status == "Succeeded":
-            self._memory(work.stream).answers[arn] = answer
+            self._values.ended(work.stream, arn, answer)
             if (cache := self._cache_of(work, run, row)) is not None:
                 data["cache"] = cache
         return [("StepEnded", data)]
-
-    # What expressions read
-
-    def properties(self, stream: str, state: Execution, name: str) -> Mapping[str, Any]:
-        """What `Steps.NAME...` leads into. Raises AwsError."""
-        run = state.runs.get(name)
-        if run is None or run.status in lifecycle.RUNNING:
-            raise ValidationException(f"Step '{name}' has not run in this execution: it has no properties.")
-        known = lifecycle.properties(state, name)
-        if known is not None:
-            return known
-        row, arn = _made(run)
-        answers = self._memory(stream).answers
-        if arn not in answers:
-            answers[arn] = self._describe(stream, state, row, arn)
-        return answers[arn]
-
-    def s3_json(self, uri: str) -> Json:
-        """Raises ValidationException."""
-        try:
-            return json.loads(self._objects.read(*split_uri(uri)))
-        except AwsError as error:
-            raise ValidationException(f"{uri} can't be read: {error.code}: {error.message}") from error
-        except ValueError as error:
-            raise ValidationException(f"{uri} is not JSON: {error}") from error
-
-    def now(self) -> float:
-        return self._now()
-
-    def _describe(self, stream: str, state: Execution, row: Operation, arn: str) -> dict[str, Any]:
-        name = arn if row.kind == "ModelPackage" else self._resource_name(stream, arn)
-        return self._call(state.about["Region"], SERVICE, row.describe, {row.describe_by: name})
-
-    def _job_stream(self, stream: str, row: Operation, arn: str) -> str:
-        return f"{row.resource}/{self._resource_name(stream, arn)}"
-
-    def _resource_name(self, stream: str, arn: str) -> str:
-        names = self._memory(stream).names
-        if arn not in names:
-            with self._database.read() as transaction:
-                found = find_by_arn(transaction, arn)
-            if found is None:
-                raise ValidationException(f"{arn} is not there any more.")
-            names[arn] = found[1]
-        return names[arn]
 
     # In memory
 
@@ -336,7 +280,7 @@ class Executions:
         step = state.step(run.name)
         if step.cache is None or not step.cache.enabled:
             return None
-        environment = _Environment(self, work.stream, state, run)
+        environment = StepEnvironment(self._values, work.stream, state, run)
         return _cache_name(state, step, row, resolve_arguments(step.arguments, environment))
 
     def _find_cached(self, cache: str, step: Step) -> Mapping[str, Any] | None:
@@ -352,41 +296,7 @@ class Executions:
             return entry if all(find_by_arn(transaction, arn) is not None for arn in arns) else None
 
 
-class _Environment:
-    """Where the values of one step's expressions come from."""
-
-    def __init__(self, executions: Executions, stream: str, state: Execution, run: StepRun) -> None:
-        self._executions = executions
-        self._stream = stream
-        self._state = state
-        self._run = run
-
-    def parameter(self, name: str) -> Scalar:
-        return self._state.parameters[name]
-
-    def execution(self, name: str) -> str:
-        if name == "CurrentDateTime":
-            return lifecycle.date_time(self._executions.now())
-        if name in ("TrainingJobName", "ProcessingJobName"):
-            return step_job_name(_execution_id(self._state), self._run.name, self._run.attempt)
-        return lifecycle.variables(self._state)[name]
-
-    def step(self, name: str) -> Mapping[str, Any]:
-        return self._executions.properties(self._stream, self._state, name)
-
-    def property_file(self, step: str, name: str) -> Json:
-        file = self._state.step(step).property_files[name]
-        outputs = self.step(step).get("ProcessingOutputConfig", {}).get("Outputs", [])
-        uri = next((o["S3Output"]["S3Uri"] for o in outputs if o["OutputName"] == file.output), None)
-        if uri is None:
-            raise ValidationException(f"Step '{step}' has no output '{file.output}' (of property file '{name}').")
-        return self.s3_json(f"{uri.rstrip('/')}/{file.path.lstrip('/')}")
-
-    def s3_json(self, uri: str) -> Json:
-        return self._executions.s3_json(uri)
-
-
-def _condition(step: Step, environment: _Environment) -> Fact:
+def _condition(step: Step, environment: StepEnvironment) -> Fact:
     outcome = holds(step.conditions, environment)
     metadata = {"Condition": {"Outcome": "True" if outcome else "False"}}
     return ("StepEnded", {"step": step.name, "status": "Succeeded", "outcome": outcome, "metadata": metadata})
@@ -417,25 +327,13 @@ def _job_exception(reason: str) -> str:
     return "SageMaker.CAPACITY_ERROR" if reason.startswith("CapacityError") else reason.partition(":")[0]
 
 
-def _made(run: StepRun) -> tuple[Operation, str]:
-    """The row and the ARN of what a step has made."""
-    for key, value in run.metadata.items():
-        if key in BY_METADATA:
-            return BY_METADATA[key], value["Arn"]
-    raise ValidationException(f"Step '{run.name}' has made nothing that could be described.")
-
-
 def _identity(stream: str) -> str:
     return stream.partition("/")[2]
 
 
-def _execution_id(state: Execution) -> str:
-    return str(state.about["PipelineExecutionId"])
-
-
 def _name(state: Execution, run: StepRun, row: Operation, arguments: Mapping[str, Any]) -> str:
     """A job's name; a name in the arguments is what it begins with (SDK v2: `use_custom_job_prefix`)."""
-    execution = _execution_id(state)
+    execution = execution_id(state)
     name = step_job_name(execution, run.name, run.attempt, limit=row.name_limit)
     prefix = arguments.get(row.name) if row.name else None
     if isinstance(prefix, str) and prefix:

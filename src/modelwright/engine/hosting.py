@@ -16,19 +16,21 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from modelwright.arns import Arn
 from modelwright.engine.capacity import Capacity, instance_type
-from modelwright.engine.jobs import is_file
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
+from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
 from modelwright.images.base import Images
@@ -112,6 +114,7 @@ class Hosting:
         images: Images,
         capacity: Capacity,
         logs: LogShipper,
+        tidier: Tidier,
         folder: Path,
         client_environment: Callable[[str], Mapping[str, str]],
         routing: Routing,
@@ -125,6 +128,7 @@ class Hosting:
         self._images = images
         self._capacity = capacity
         self._logs = logs
+        self._tidier = tidier
         self._folder = folder
         self._client_environment = client_environment
         self._routing = routing
@@ -161,6 +165,8 @@ class Hosting:
             self._found.add(f"{_container(state, one)}{SUFFIX}")
             if one.phase != "Wanted":
                 self._ports[one.key] = one.port
+            if one.phase == "Running" and one.signalled:  # its SIGKILL was this process' predecessor's
+                self._runtime.stop(Handle(**one.handle), grace=0 if one.sick else STOP_GRACE)
         self._routing.publish(lifecycle.routes(state))
 
     def record(self, transaction: Transaction, stream: str, state: Endpoint, events: Sequence[Event]) -> None:
@@ -206,7 +212,7 @@ class Hosting:
         """Delete those of attempts that no open stream goes on with: an earlier process had no time to."""
         for folder in folders:
             if folder.name not in self._found:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._tidier.later(partial(shutil.rmtree, folder, ignore_errors=True))
 
     # Effects
 
@@ -223,6 +229,7 @@ class Hosting:
         name = _container(work.state, one)
         folder = self._folder / f"{name}{SUFFIX}"
         shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, mode=0o700)
         (folder / "ml" / "model").mkdir(parents=True)
         try:
             place_model(self._objects, container, folder / "ml" / "model")
@@ -309,7 +316,7 @@ class Hosting:
         region = Arn.parse(state.arn).region
         client = self._client_environment(region)
         mounts = [Mount(self._folder / f"{one.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
-        mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if is_file(value)})]
+        mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         kind = instance_type(variant.instance_type)
         total = self._capacity.total
         share = self._capacity.share(kind) if kind else total
@@ -468,6 +475,10 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _is_file(value: str) -> bool:
+    return value.startswith("/") and os.path.isfile(value)
 
 
 def _exit_text(found: Exit | Lost) -> str:

@@ -1,9 +1,8 @@
 """Training and processing jobs, driven: capacity, image, inputs, start, watch, stop, outputs.
 
-The order is `lifecycles.job`'s; here is how each effect is done, and that each may be done again. A job has a folder
-of its own beside the runtime's: `ml` is its /opt/ml, `outputs` the folders of a processing job's outputs, `scratch`
-what the engine puts together for it. It is made before the fact `Prepared`, never touched by the engine while the
-container may run, and deleted when the job has ended.
+The order is `lifecycles.job`'s; here is how each effect is done, and that each may be done again. A job's folder is
+made before the fact `Prepared`, never written to by the engine while the container may run, and deleted when the job
+has ended.
 
 What goes wrong is said as AWS says it: ClientError for what the request names and isn't there, AlgorithmError for what
 the container did, InternalServerError for us and this machine.
@@ -12,35 +11,27 @@ the container did, InternalServerError for us and this machine.
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from modelwright.engine.capacity import Capacity, Share, instance_type
-from modelwright.engine.inputs import mount_input, restore
+from modelwright.engine.containers import Containers, JobFolder
 from modelwright.engine.log_shipping import JobLog, LogShipper
-from modelwright.engine.opt_ml import (
-    ROOT,
-    Contract,
-    Output,
-    network_interface,
-    processing_contract,
-    training_contract,
-)
-from modelwright.engine.outputs import Mirror, read_text, upload_archive, upload_tree, weight
+from modelwright.engine.opt_ml import Contract, network_interface, processing_contract, training_contract
+from modelwright.engine.outputs import Mirror, upload_archive, upload_tree, weight
+from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
-from modelwright.images.base import Images
+from modelwright.images.base import Images, Progress
 from modelwright.lifecycles import job as lifecycle
 from modelwright.lifecycles import job_document
 from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact, Job, client_error, internal_error, verdict
 from modelwright.objects.base import ObjectStore
-from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Running, Runtime
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Lost, Running, Runtime
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import Event
 from modelwright.store.resources import find_resource, replace_resource
@@ -55,29 +46,8 @@ TAIL_LINES = 20
 TELL_INTERVAL = 1.0
 
 _KINDS = {"training-job": "TrainingJob", "processing-job": "ProcessingJob"}
-_UNSEEN = frozenset({"Signalled", "TimedOut", "Created", "StopRequested"})
+_UNSEEN = frozenset({"Prepared", "Signalled", "TimedOut", "Created", "StopRequested"})
 """Facts that change nothing in a document."""
-
-
-@dataclass
-class _Files:
-    """Where a job's folder and its parts are."""
-
-    root: Path
-
-    @property
-    def ml(self) -> Path:
-        return self.root / "ml"
-
-    @property
-    def scratch(self) -> Path:
-        return self.root / "scratch"
-
-    def of(self, output: Output) -> Path:
-        """The host's folder behind an output's LocalPath."""
-        if output.target.startswith(f"{ROOT}/") and not output.target.startswith(f"{ROOT}/processing"):
-            return self.ml / output.target[len(ROOT) + 1 :]
-        return self.root / "outputs" / quote(output.name, safe="").replace(".", "%2E")
 
 
 @dataclass
@@ -86,7 +56,7 @@ class _Active:
 
     contract: Contract
     container: str
-    files: _Files
+    folder: JobFolder
     share: Share
     spec: ContainerSpec | None = None
     log: JobLog | None = None
@@ -108,13 +78,14 @@ class Jobs:
         images: Images,
         capacity: Capacity,
         logs: LogShipper,
+        containers: Containers,
+        tidier: Tidier,
         folder: Path,
-        client_environment: Callable[[str], Mapping[str, str]],
         now: Callable[[], float],
         grace: float = lifecycle.STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
     ) -> None:
-        """`client_environment(region)` is what lets AWS's clients inside a job find this server."""
+        """`folder` is where the jobs' own folders are made."""
         self._database = database
         self._runtime = runtime
         self._objects = objects
@@ -122,13 +93,16 @@ class Jobs:
         self._capacity = capacity
         self._logs = logs
         self._folder = folder
-        self._client_environment = client_environment
+        self._containers = containers
+        self._tidier = tidier
         self._now = now
         self._grace = grace
         self._mirror_interval = mirror_interval
         self._interface = network_interface()
         self._lock = threading.Lock()
         self._active: dict[str, _Active] = {}
+        self._making: dict[str, list[Callable[[], None]]] = {}
+        """Images that are being made, and who waits for each."""
 
     # The state machine
 
@@ -150,6 +124,9 @@ class Jobs:
     def recover(self, stream: str, state: Job) -> None:
         if state.phase in ("Starting", "Running"):
             self._capacity.hold(stream, self._job(stream).share)
+        if state.phase == "Running" and state.signalled is not None:  # its SIGKILL was this process' predecessor's
+            grace = max(0.0, state.signalled + self._grace - self._now())
+            self._runtime.stop(Handle(**state.handle), grace=grace)
 
     def record(self, transaction: Transaction, stream: str, state: Job, events: Sequence[Event]) -> None:
         telling = [event for event in events if event.kind not in _UNSEEN]
@@ -177,17 +154,17 @@ class Jobs:
 
     def closed(self, stream: str, state: Job) -> None:
         self._capacity.release(stream)
+        self._logs.drop(stream)
         with self._lock:
             active = self._active.pop(stream, None)
-        if state.handle:
-            handle = Handle(**state.handle)
-            if not state.exit:  # an internal error ended the job before its container
-                self._runtime.stop(handle, grace=0)
-                self._runtime.watch(handle, lambda: self._tidy(handle))
-                return
-            self._tidy(handle)
-        elif active is not None:
-            shutil.rmtree(active.files.root, ignore_errors=True)
+        if not state.began or active is None:
+            return  # nothing was started, or the next start tidies up
+        handle = Handle(self._runtime.name, active.container)
+        if state.exit:
+            self._tidier.later(partial(self._tidy, handle))
+        else:  # an internal error ended the job before its container
+            self._runtime.stop(handle, grace=0)
+            self._runtime.watch(handle, lambda: self._tidier.later(partial(self._tidy, handle)))
 
     def folders(self) -> list[Path]:
         """The jobs' folders that there are."""
@@ -198,7 +175,8 @@ class Jobs:
         for folder in folders:
             kind, name, created = folder.name.removesuffix(".work").split(".")
             if f"{kind}/{name}" not in open_streams:
-                self._tidy(Handle(self._runtime.name, f"{kind}.{name}.{created}"))
+                handle = Handle(self._runtime.name, f"{kind}.{name}.{created}")
+                self._tidier.later(partial(self._tidy, handle))
 
     # Effects
 
@@ -208,6 +186,8 @@ class Jobs:
             image = self._image(work, job)
         except (AwsError, ConfigurationError) as error:
             return _failed(client_error(f"The image {job.contract.image} can't be used: {error}"))
+        if image is None:
+            return None
         if not work.owed():
             return []
         reason = self._capacity.request(work.stream, job.share, job.contract.created, work.resume)
@@ -218,34 +198,26 @@ class Jobs:
             return None
         began = self._now()
         try:
-            job.spec = self._make(job, image)
+            job.spec = self._containers.make(job.contract, job.folder, image, job.container, job.share)
         except AwsError as error:
+            job.folder.remove()
             text = error.message if error.code == "ValidationException" else f"{error.code} ({error.status}): {error}"
             return _failed(client_error(f"Data download failed: {text}"))
-        self._note(job, self._capacity_notes(job))
-        contract = job.contract
-        return [
-            (
-                "Prepared",
-                {
-                    "Began": began,
-                    "Inputs": bool(contract.inputs),
-                    **({"MaxRuntime": contract.max_runtime} if contract.max_runtime else {}),
-                    "Continuous": bool(self._mirrors(job)),
-                },
-            )
-        ]
+        self._note(job, self._containers.notes(job.contract, job.share))
+        limit = {"MaxRuntime": job.contract.max_runtime} if job.contract.max_runtime else {}
+        return [("Prepared", {"Began": began, "Continuous": bool(self._mirrors(job)), **limit})]
 
     def _start(self, work: Work) -> Sequence[Fact]:
         job = self._job(work.stream)
         try:
             if job.spec is None:  # after a restart: it may run already, so its folder stays as it is
                 image = self._images.resolve(job.contract.image, lambda line: None)
-                job.spec = self._spec(job, image)
+                job.spec = self._containers.spec(job.contract, job.folder, image, job.container, job.share)
             handle = self._runtime.start(job.spec)
         except (AwsError, ConfigurationError) as error:
             return _failed(client_error(f"The container can't be started: {error}"))
-        return [("Started", {"Handle": asdict(handle)})]
+        about = {"Began": work.state.began, "Inputs": bool(job.contract.inputs)}
+        return [("Started", {"Handle": asdict(handle), **about})]
 
     def _watch(self, work: Work) -> Sequence[Fact] | None:
         job, handle = self._job(work.stream), Handle(**work.state.handle)
@@ -279,16 +251,36 @@ class Jobs:
         for mirror in self._mirrors(job):
             try:
                 mirror.sync(self._objects)
-            except AwsError as error:  # it may work next time; the job's end is what counts
-                _log.warning("%s: %s could not be uploaded: %s", work.stream, mirror.folder.name, error)
+            except (AwsError, OSError) as error:  # it may work next time; the job's end is what counts
+                _log.warning("%s: what goes to %s could not be uploaded: %s", work.stream, mirror.uri, error)
         work.resume_at(self._now() + self._mirror_interval)
 
     # Before the start
 
-    def _image(self, work: Work, job: _Active) -> Image:
-        image = self._images.ready(job.contract.image)
+    def _image(self, work: Work, job: _Active) -> Image | None:
+        """The image, made on first use. None: another job's thread is making it, and this one will be resumed."""
+        uri = job.contract.image
+        image = self._images.ready(uri)
         if image is not None:
             return image
+        with self._lock:
+            waiting = self._making.get(uri)
+            if waiting is not None:
+                waiting.append(work.resume)
+            else:
+                self._making[uri] = []
+        if waiting is not None:
+            work.tell([("Preparing", {"Message": f"Waiting for the image {uri}, which another job has begun to make"})])
+            return None
+        try:
+            return self._images.resolve(uri, self._progress(work, job))
+        finally:
+            with self._lock:
+                resumes = self._making.pop(uri)
+            for resume in resumes:
+                resume()
+
+    def _progress(self, work: Work, job: _Active) -> Progress:
         told = 0.0
 
         def progress(line: str) -> None:
@@ -299,73 +291,17 @@ class Jobs:
                 told = now
                 work.tell([("Preparing", {"Message": f"Preparing the image: {line}"[:REASON_LIMIT]})])
 
-        return self._images.resolve(job.contract.image, progress)
-
-    def _make(self, job: _Active, image: Image) -> ContainerSpec:
-        """Make the job's folder, from nothing. Raises AwsError."""
-        files, contract = job.files, job.contract
-        if files.root.exists():
-            shutil.rmtree(files.root)
-        ml = str(files.ml)
-        for folder in contract.folders:
-            os.makedirs(f"{ml}/{folder}", exist_ok=True)
-        for path, text in contract.files.items():
-            with open(f"{ml}/{path}", "w", encoding="utf-8") as file:
-                file.write(text)
-        checkpoints = [contract.checkpoints] if contract.checkpoints else []
-        for output in (*contract.outputs, *checkpoints):
-            os.makedirs(files.of(output), exist_ok=True)
-        spec = self._spec(job, image)
-        if contract.checkpoints is not None:
-            restore(self._objects, contract.checkpoints.uri, files.of(contract.checkpoints))
-        return spec
-
-    def _spec(self, job: _Active, image: Image) -> ContainerSpec:
-        contract, files = job.contract, job.files
-        mounts = [Mount(files.ml, ROOT, "rw")]
-        mounts += [mount_input(self._objects, wanted, files.scratch) for wanted in contract.inputs]
-        checkpoints = [contract.checkpoints] if contract.checkpoints else []
-        for output in (*contract.outputs, *checkpoints):
-            if not files.of(output).is_relative_to(files.ml):
-                mounts.append(Mount(files.of(output), output.target, "rw"))
-        client = self._client_environment(contract.region)
-        # The certificates and the SDK's settings that it names lie in the home folder, which jobs don't see.
-        mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if is_file(value)})]
-        mounts.sort(key=lambda mount: mount.target.count("/"))  # what is mounted inside another comes after it
-        total, share = self._capacity.total, job.share
-        return ContainerSpec(
-            name=job.container,
-            image=image,
-            argv=contract.command(image),
-            environment={**client, **contract.environment},
-            mounts=tuple(mounts),
-            limits=Limits(
-                cpus=share.cpus if share.cpus < total.cpus else None,
-                memory=share.memory if share.memory < total.memory else None,
-            ),
-        )
-
-    def _capacity_notes(self, job: _Active) -> list[str]:
-        wanted = instance_type(job.contract.instance_type)
-        if wanted is None:
-            return []
-        notes = []
-        if wanted.vcpus > job.share.cpus or wanted.memory > job.share.memory:
-            has = Share(wanted.vcpus, wanted.memory)
-            notes.append(f"{wanted.name} has {has}; this machine gives the job {job.share}.")
-        if wanted.gpus:
-            notes.append(f"{wanted.name} has {wanted.gpus} GPU; the job sees the GPUs of this machine, if it has any.")
-        return notes
+        return progress
 
     # After the end
 
     def _end(self, work: Work, job: _Active, state: Job) -> Sequence[Fact]:
         """Log, metrics and outputs of an exited job, and how it ended."""
-        contract, files = job.contract, job.files
+        contract, folder = job.contract, job.folder
         log = self._log(work.stream, job, Handle(**state.handle))
         self._logs.finish(log)
         failed = state.exit.get("Code") != 0
-        failure_text = read_text(files.ml / "output/failure", REASON_LIMIT) if failed else ""
+        failure_text = folder.text("output/failure", REASON_LIMIT) if failed else ""
         found = verdict(state, failure_text, self._logs.tail(log, TAIL_LINES) if failed else [])
         data: dict[str, Any] = {"Status": found.status}
         try:
@@ -380,7 +316,7 @@ class Jobs:
             data["FailureReason"] = found.reason
         if contract.artifacts is not None and stored:
             data["ModelArtifacts"] = {"S3ModelArtifacts": contract.artifacts}
-        if contract.kind == "processing" and (message := read_text(files.ml / "output/message", REASON_LIMIT)):
+        if contract.kind == "processing" and (message := folder.text("output/message", REASON_LIMIT)):
             data["ExitMessage"] = message
         if metrics := log.metrics.final():
             data["FinalMetricDataList"] = metrics
@@ -394,26 +330,23 @@ class Jobs:
         """
         notes: list[str] = []
         for mirror in self._mirrors(job):
-            notes += mirror.sync(self._objects, ended=True)
+            notes += mirror.finish(self._objects)
         training = job.contract.kind == "training"
         for output in job.contract.outputs:
-            folder = job.files.of(output)
+            tree = job.folder.tree(output)
             if status != "Completed" and not (training and (status == "Stopped" or output.name == "output")):
                 continue
             if output.form == "tree":
-                notes += upload_tree(self._objects, folder, output.uri)
-            elif output.form == "archive" and (output.name == "model" or weight(folder, 1)):
-                notes += upload_archive(self._objects, folder, output.uri, job.files.scratch)
+                notes += upload_tree(self._objects, tree, output.uri)
+            elif output.form == "archive" and (output.name == "model" or weight(tree, 1)):
+                notes += upload_archive(self._objects, tree, output.uri, job.folder.scratch)
         self._note(job, notes)
         return training and status in ("Completed", "Stopped")
 
     def _tidy(self, handle: Handle) -> None:
         """The folder goes last: as long as it is there, the next start tidies up again."""
-        try:
-            self._runtime.remove(handle)
-        except Exception:
-            _log.exception("what the runtime keeps of %s could not be removed", handle.name)
-        shutil.rmtree(self._files(handle.name).root, ignore_errors=True)
+        self._runtime.remove(handle)
+        self._job_folder(handle.name).remove()
 
     # What is known of a job
 
@@ -432,11 +365,12 @@ class Jobs:
             share = self._capacity.share(wanted) if wanted else self._capacity.total
             with self._lock:
                 container = _container(stream, contract)
-                active = self._active.setdefault(stream, _Active(contract, container, self._files(container), share))
+                folder = self._job_folder(container)
+                active = self._active.setdefault(stream, _Active(contract, container, folder, share))
         return active
 
-    def _files(self, container: str) -> _Files:
-        return _Files(self._folder / f"{container}.work")
+    def _job_folder(self, container: str) -> JobFolder:
+        return JobFolder(self._folder / f"{container}.work")
 
     def _log(self, stream: str, job: _Active, handle: Handle) -> JobLog:
         if job.log is None:
@@ -451,7 +385,7 @@ class Jobs:
             contract = job.contract
             continuous = [output for output in contract.outputs if output.form == "mirror"]
             continuous += [contract.checkpoints] if contract.checkpoints else []
-            job.mirrors = [Mirror(job.files.of(output), output.uri) for output in continuous]
+            job.mirrors = [Mirror(job.folder.tree(output), output.uri) for output in continuous]
         return job.mirrors
 
     def _note(self, job: _Active, lines: Sequence[str]) -> None:
@@ -465,7 +399,7 @@ def weight_of(job: _Active, limit: int) -> int:
     """About how much an ended job has to upload."""
     total = 0
     for output in job.contract.outputs:
-        total += weight(job.files.of(output), limit)
+        total += weight(job.folder.tree(output), limit)
     return total
 
 
@@ -498,8 +432,3 @@ def _resource(stream: str) -> tuple[str, str]:
 def _container(stream: str, contract: Contract) -> str:
     """Unique for ever: a job that was deleted may have a namesake."""
     return f"{stream.replace('/', '.', 1)}.{int(contract.created * 1000):x}"
-
-
-def is_file(value: str) -> bool:
-    """Whether an environment variable's value names a file."""
-    return value.startswith("/") and os.path.isfile(value)

@@ -97,6 +97,11 @@ class LogShipper:
             self._following.pop(log.stream, None)
         self._ship(log, last=True)
 
+    def drop(self, stream: str) -> None:
+        """Look no more at the log of a job that has ended in another way."""
+        with self._changed:
+            self._following.pop(stream, None)
+
     def tail(self, log: JobLog, lines: int) -> list[str]:
         """The last lines of a finished log."""
         data, _ = self._runtime.logs(log.handle, max(0, log.offset - _TAIL), _TAIL)
@@ -117,6 +122,9 @@ class LogShipper:
         with self._changed:
             self._closed = True
             self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(2.0)
 
     def _run(self) -> None:
         while True:

@@ -74,7 +74,12 @@ class Contract:
     artifacts: str | None = None
     """What ModelArtifacts.S3ModelArtifacts says when the model has been uploaded."""
     folders: tuple[str, ...] = field(default=())
-    """Folders below /opt/ml that there are."""
+    """Folders below /opt/ml that there are, each after the one that it is in."""
+
+    @property
+    def uploads(self) -> tuple[Output, ...]:
+        """All that is uploaded, checkpoints too."""
+        return self.outputs if self.checkpoints is None else (*self.outputs, self.checkpoints)
 
     @property
     def log_group(self) -> str:
@@ -142,7 +147,7 @@ def training_contract(document: Document, interface: str) -> Contract:
         max_runtime=document.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
         metrics=tuple(algorithm.get("MetricDefinitions", ())),
         artifacts=model.uri,
-        folders=("input/config", "input/data", "model", "output/data", "checkpoints", "code"),
+        folders=("input", "input/config", "input/data", "model", "output", "output/data"),
     )
 
 

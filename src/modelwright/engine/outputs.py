@@ -25,49 +25,109 @@ from modelwright.objects.base import ObjectStore
 
 _COMPRESSION_LEVEL = 1
 _igzip: Any = igzip  # has no annotations
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder that a job could write to: `relative` below `base`, of which only `base` itself is sure to be ours."""
+
+    base: Path
+    relative: str = ""
+
+    @property
+    def place(self) -> Path:
+        """Where it was made. To be used before the job runs only."""
+        return self.base / self.relative
+
+    def path(self) -> Path | None:
+        """Where it is, when the job has ended; None when it is gone or the job has put a link on the way."""
+        path = self.base
+        for part in self.relative.split("/") if self.relative else ():
+            path = path / part
+            if path.is_symlink():
+                return None
+        return path if path.is_dir() else None
+
+    def open(self) -> int | None:
+        """A descriptor of the folder, while the job runs and may change it at any moment."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(self.base, flags)
+            for part in self.relative.split("/") if self.relative else ():
+                above = descriptor
+                try:
+                    descriptor = os.open(part, flags, dir_fd=above)
+                finally:
+                    os.close(above)
+        except OSError:
+            return None
+        return descriptor
 
 
 @dataclass
 class Mirror:
     """A folder that is uploaded as it changes: remembers what was uploaded."""
 
-    folder: Path
+    tree: Tree
     uri: str
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def sync(self, objects: ObjectStore, *, ended: bool = False) -> list[str]:
-        """Upload what is new or has changed; notes about what was left out. Raises AwsError.
+    def sync(self, objects: ObjectStore) -> None:
+        """Upload what is new or has changed, while the job runs. Links wait for the end. Raises AwsError."""
+        bucket, prefix = split_uri(self.uri)
+        with self._lock:
+            top = self.tree.open()
+            if top is None:
+                return
+            try:
+                for folder, _, names, descriptor in os.fwalk(".", dir_fd=top):
+                    for name in names:
+                        relative = os.path.normpath(os.path.join(folder, name))
+                        self._upload(objects, bucket, prefix + relative, relative, name, descriptor)
+            finally:
+                os.close(top)
 
-        While the job runs links are passed over: it could bend them meanwhile.
-        """
+    def finish(self, objects: ObjectStore) -> list[str]:
+        """Upload the rest, when the job has ended; notes about what was left out. Raises AwsError."""
         notes: list[str] = []
         bucket, prefix = split_uri(self.uri)
         with self._lock:
-            for relative, path, info in _files(self.folder, notes):
-                state = (info.st_mtime_ns, info.st_size)
-                if self._seen.get(relative) == state or (path.is_symlink() and not ended):
-                    continue
-                if path.is_symlink():
+            for relative, path, info in _files(self.tree, notes):
+                if self._seen.get(relative) != (info.st_mtime_ns, info.st_size):
                     objects.put_file(bucket, prefix + relative, path)
-                elif _upload_open(objects, bucket, prefix + relative, path):
-                    self._seen[relative] = state
         return notes
 
+    def _upload(self, objects: ObjectStore, bucket: str, key: str, relative: str, name: str, folder: int) -> None:
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except OSError:
+            return  # a link, or gone
+        try:
+            info = os.fstat(descriptor)
+            state = (info.st_mtime_ns, info.st_size)
+            if stat.S_ISREG(info.st_mode) and self._seen.get(relative) != state:
+                objects.put_file(bucket, key, Path(f"{_DESCRIPTORS}/{descriptor}"))
+                self._seen[relative] = state
+        finally:
+            os.close(descriptor)
 
-def upload_tree(objects: ObjectStore, folder: Path, uri: str) -> list[str]:
+
+def upload_tree(objects: ObjectStore, tree: Tree, uri: str) -> list[str]:
     """Store every file of a folder below `uri`; files may be moved. The job must have ended. Raises AwsError."""
     notes: list[str] = []
     bucket, prefix = split_uri(uri)
-    for relative, path, info in _files(folder, notes):
+    for relative, path, info in _files(tree, notes):
         objects.put_file(bucket, prefix + relative, path, move=info.st_nlink == 1 and not path.is_symlink())
     return notes
 
 
-def upload_archive(objects: ObjectStore, folder: Path, uri: str, scratch: Path) -> list[str]:
+def upload_archive(objects: ObjectStore, tree: Tree, uri: str, scratch: Path) -> list[str]:
     """Store a folder as one tar.gz. The job must have ended. Raises AwsError."""
     bucket, key = split_uri(uri)
-    if is_empty(folder):
+    folder = tree.path()
+    if folder is None or _is_empty(folder):
         objects.put_bytes(bucket, key, _empty_archive())
         return []
     scratch.mkdir(parents=True, exist_ok=True)
@@ -79,39 +139,26 @@ def upload_archive(objects: ObjectStore, folder: Path, uri: str, scratch: Path) 
     return notes
 
 
-def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in it, or no such folder."""
-    try:
-        with os.scandir(folder) as items:
-            return next(items, None) is None
-    except FileNotFoundError:
-        return True
-
-
-def weight(folder: Path, limit: int) -> int:
+def weight(tree: Tree, limit: int) -> int:
     """About how many bytes and files (4 KiB each) are to be uploaded; stops counting at `limit`."""
     total = 0
-    for _, _, info in _files(folder, []):
+    for _, _, info in _files(tree, []):
         total += info.st_size + 4096
         if total >= limit:
             break
     return total
 
 
-def read_text(path: Path, limit: int) -> str:
-    """The beginning of a file that the job wrote; empty when there is none, or no plain file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return file.read(4 * limit).decode(errors="replace")[:limit]
+def _is_empty(folder: Path) -> bool:
+    with os.scandir(folder) as items:
+        return next(items, None) is None
 
 
-def _files(folder: Path, notes: list[str]) -> Iterator[tuple[str, Path, os.stat_result]]:
+def _files(tree: Tree, notes: list[str]) -> Iterator[tuple[str, Path, os.stat_result]]:
     """Every file: its relative path, where it is, and what it is. Links inside the folder count as their files."""
+    folder = tree.path()
+    if folder is None:
+        return
     root = os.path.realpath(folder)
     for here, folders, names in os.walk(root):
         folders.sort()
@@ -122,7 +169,7 @@ def _files(folder: Path, notes: list[str]) -> Iterator[tuple[str, Path, os.stat_
                 real = os.path.realpath(path)
                 info = os.lstat(real)
             except OSError:
-                continue  # gone meanwhile
+                continue  # a link to nothing
             if not real.startswith(f"{root}{os.sep}"):
                 notes.append(f"{relative} was not uploaded: it is a link to something outside the folder.")
             elif not stat.S_ISREG(info.st_mode):
@@ -130,24 +177,6 @@ def _files(folder: Path, notes: list[str]) -> Iterator[tuple[str, Path, os.stat_
                 notes.append(f"{relative} was not uploaded: it is {what}.")
             else:
                 yield relative, Path(path), info
-
-
-def _upload_open(objects: ObjectStore, bucket: str, key: str, path: Path) -> bool:
-    """Upload a file of a running job, which may take it away or put a link in its place at any moment."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return False
-        opened = Path(f"/proc/self/fd/{descriptor}")
-        objects.put_file(bucket, key, opened if opened.exists() else path)
-        return True
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def _write_archive(file: IO[bytes], folder: Path, notes: list[str]) -> None:

@@ -89,7 +89,7 @@ class Driver(Protocol):
         ...
 
     def closed(self, stream: str, state: Any) -> None:
-        """The stream has ended and none of its effects is under way: tidy up."""
+        """The stream has ended and none of its effects is under way: tidy up, quickly."""
         ...
 
 
@@ -143,18 +143,19 @@ class Worker:
 
     def start(self) -> set[str]:
         """Take over every open stream, whatever an earlier process left it in, and begin. Returns their names."""
-        self._history.subscribe(self._woken)
         now = self._now()
-        with self._database.write() as transaction:
-            heads = self._history.claim(transaction, now=now, until=now + LEASE_SECONDS, force=True)
-        found = []
-        with self._lock:
-            for head in heads:
-                found.append(self._streams.setdefault(head.name, _Stream(head.name, running=True)))
+        with self._lock:  # whoever appends from here on is heard, but not before all that is open is known
+            self._history.subscribe(self._woken)
+            with self._database.write() as transaction:
+                heads = self._history.claim(transaction, now=now, until=now + LEASE_SECONDS, force=True)
+            found = [self._streams.setdefault(head.name, _Stream(head.name, running=True)) for head in heads]
         for stream in found:
             self._catch_up(stream)
             if stream.driver is not None:
-                stream.driver.recover(stream.name, stream.state)
+                try:
+                    stream.driver.recover(stream.name, stream.state)
+                except Exception:
+                    _log.exception("%s could not be recovered", stream.name)
         for stream in found:
             self._go_on(stream)
         return {stream.name for stream in found}
@@ -213,7 +214,8 @@ class Worker:
             try:
                 todo = self._turn(stream, results, stale)
             except Exception:
-                self._put_off(stream, results)
+                if not self._closed:  # else it is the end of this process that fails it
+                    self._put_off(stream, results)
                 return
             with self._lock:
                 stream.retry = FIRST_RETRY
@@ -253,7 +255,10 @@ class Worker:
                 self._append(stream, driver, results)
                 break
             except StaleVersion:
+                seen = stream.version
                 self._catch_up(stream)
+                if stream.version == seen and not stream.ended:
+                    raise  # not somebody else's append: trying again at once would never end
         with self._lock:
             stream.under_way -= {result.key for result in results if result.done}
             if stream.ended:
@@ -296,13 +301,11 @@ class Worker:
         self._mine.stream = stream.name
         try:
             with self._database.write() as transaction:
-                stream.version = self._history.append(
-                    transaction, stream.name, events, expected=stream.version, ended=ended
-                )
+                version = self._history.append(transaction, stream.name, events, expected=stream.version, ended=ended)
                 driver.record(transaction, stream.name, state, events)
         finally:
             self._mine.stream = None
-        stream.state = state
+        stream.state, stream.version = state, version
         if ended:
             self._over(stream)
 
@@ -318,8 +321,7 @@ class Worker:
                     stream.ended = stream.closed = False
                     stream.under_way.clear()  # what an ended stream still waited for is owed to nobody
                 stream.driver = self._drivers[head.kind]
-                if stream.version == 0:
-                    stream.state = stream.driver.begin(stream.name)
+                stream.state, stream.version = stream.driver.begin(stream.name), 0
             events = self._history.read(transaction, stream.name, stream.version)
         for event in events:
             stream.state = stream.driver.apply(stream.state, event)
@@ -378,8 +380,9 @@ class Worker:
         try:
             facts = driver.perform(work)
         except Exception as error:
-            _log.exception("%s of %s failed", work.effect.kind, work.stream)
-            facts = driver.failure(work, error)
+            if not self._closed:
+                _log.exception("%s of %s failed", work.effect.kind, work.stream)
+                facts = driver.failure(work, error)
         with self._lock:
             stream.busy -= 1
             if facts is not None:
@@ -415,12 +418,13 @@ class Worker:
             then()
 
     def _close_if_over(self, stream: _Stream) -> None:
-        """Forget an ended stream once its effects are back. (A retry opens it again: it is read anew.)"""
+        """Forget an ended stream once its effects are back. (One of that name that is opened then is read anew.)"""
         with self._lock:
-            if not stream.ended or stream.busy or stream.pending or stream.closed:
+            if not stream.ended or stream.busy or stream.pending:
                 return
-            stream.closed = True
-            if self._streams.get(stream.name) is stream:
+            first, stream.closed = not stream.closed, True
+        if first and stream.driver is not None:
+            stream.driver.closed(stream.name, stream.state)
+        with self._lock:
+            if not stream.pending and self._streams.get(stream.name) is stream:
                 del self._streams[stream.name]
-        if stream.driver is not None:
-            self._threads.submit(partial(stream.driver.closed, stream.name, stream.state))

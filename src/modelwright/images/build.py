@@ -11,8 +11,6 @@ import functools
 import platform
 import re
 import shlex
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +19,9 @@ from posixpath import join, normpath
 
 from modelwright.config import Settings
 from modelwright.errors import AwsError
-from modelwright.images import commands
+from modelwright.images import commands, packages
 from modelwright.images.base import Progress
-from modelwright.images.context import Context, digest, digest_of_file
+from modelwright.images.context import Context, digest
 from modelwright.images.copying import find_copy, is_folder
 from modelwright.images.dockerfile import (
     Dockerfile,
@@ -42,10 +40,8 @@ from modelwright.images.replay import PATH, replay
 from modelwright.images.state import DEFAULT_SHELL, State, next_key
 from modelwright.images.trees import Tree, Trees, inside, make_folder
 
-ELSEWHERE = "The container runtime builds any Dockerfile."
+_NOT_FOR_PIP = ("PATH", "HOME", "PYTHON")
 _PYTHON_ELSEWHERE = re.compile(r"(?:/usr/local/bin|/usr/bin|/opt/conda/bin)/((?:python|pip)[0-9.]*)")
-_FILE_OPTIONS = ("-r", "--requirement", "-c", "--constraint")
-_FOLDER_OPTIONS = ("-f", "--find-links")
 
 
 @dataclass
@@ -102,7 +98,7 @@ class Builder:
         return self._states[index]
 
     def _origin(self, stage: Stage, index: int) -> State:
-        wanted = expand(stage.base, self._global_arguments(), self.dockerfile.escape, line=stage.origin.line)
+        wanted = expand(stage.base, self.outer_arguments(), self.dockerfile.escape, line=stage.origin.line)
         for flag, _ in stage.origin.flags:
             if flag != "platform":
                 raise DockerfileError(stage.origin.line, f"FROM --{flag} does not exist.")
@@ -116,7 +112,7 @@ class Builder:
             self.progress(f"Note: {note}")
         return replace(state, key=next_key(state.key, uuid.uuid4().hex)) if self.fresh else state
 
-    def _global_arguments(self) -> dict[str, str]:
+    def outer_arguments(self) -> dict[str, str]:
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
         values = {"TARGETOS": "linux", "TARGETARCH": machine, "TARGETPLATFORM": f"linux/{machine}"}
         values |= {"BUILDOS": "linux", "BUILDARCH": machine, "BUILDPLATFORM": f"linux/{machine}"}
@@ -166,7 +162,9 @@ class _StageRun:
             self.builder.tell(instruction)
             handler = handlers.get(instruction.name)
             if handler is None:
-                raise DockerfileError(instruction.line, f"{instruction.name} can't be honoured here. {ELSEWHERE}")
+                raise DockerfileError(
+                    instruction.line, f"{instruction.name} can't be honoured here. {packages.ELSEWHERE}"
+                )
             handler(instruction)
         return self.state
 
@@ -175,7 +173,7 @@ class _StageRun:
     def _do_arg(self, instruction: Instruction) -> None:
         for word in split_words(instruction.text, self._escape):
             name, separator, default = word.partition("=")
-            outer = self.builder._global_arguments()
+            outer = self.builder.outer_arguments()
             if name in self.builder.arguments:
                 self.arguments[name] = self.builder.arguments[name]
             elif separator:
@@ -284,18 +282,20 @@ class _StageRun:
         for flag, value in instruction.flags:
             cache = flag == "mount" and ("type=cache" in value.split(",") or "type=tmpfs" in value.split(","))
             if not cache and (flag, value) not in (("network", "default"), ("network", "host")):
-                raise DockerfileError(instruction.line, f"RUN --{flag}={value} is not supported here. {ELSEWHERE}")
+                raise DockerfileError(
+                    instruction.line, f"RUN --{flag}={value} is not supported here. {packages.ELSEWHERE}"
+                )
 
     def _perform(self, command: commands.Command, variables: Mapping[str, str]) -> None:
         if isinstance(command, commands.PipInstall):
             self._pip_install(command.arguments, variables)
         elif isinstance(command, commands.DebianInstall):
-            missing = sorted(set(_package_names(command.packages)) - _debian_packages())
+            missing = sorted(set(packages.names(command.packages)) - packages.of_the_host())
             if missing:
                 names = " ".join(missing)
                 raise build_failed(
                     f"jobs use this machine's own Debian packages, and it lacks: {names}. Install them here "
-                    f"(apt-get install {names}). {ELSEWHERE}"
+                    f"(apt-get install {names}). {packages.ELSEWHERE}"
                 )
         elif isinstance(command, commands.MakeFolder):
             paths = [join(self.state.config.working_directory, path) for path in command.paths]
@@ -308,14 +308,14 @@ class _StageRun:
         parent = self.state.environment
         if parent is None:
             raise build_failed("there is no Python in FROM scratch, so pip can't install into it.")
-        actual, files = self._located(arguments)
+        actual, files = packages.located(arguments, self.state.tree, self.state.config.working_directory)
         folder = inside(self.state.tree.root, self.state.config.working_directory) if self.state.tree else None
         install = Install(
             arguments=tuple(arguments),
-            inputs=_digest_of(files),
+            inputs=packages.digest_of(files),
             actual=tuple(actual),
             folder=folder if folder and folder.is_dir() else None,
-            environment={key: value for key, value in variables.items() if key != "PATH"},
+            environment={key: value for key, value in variables.items() if not key.startswith(_NOT_FOR_PIP)},
         )
         fresh = next_key(self.state.key) if self.builder.fresh else ""
         install = replace(install, inputs=install.inputs + fresh)
@@ -324,31 +324,6 @@ class _StageRun:
         if environment is None:
             environment = make_install(environments, parent, install, self.builder.progress)
         self.state = replace(self.state, environment=environment)
-
-    def _located(self, arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
-        """pip's arguments with the image's paths made the tree's, and the files that they name."""
-        actual, files, option = [], [], ""
-        for word in arguments:
-            name, separator, value = word.partition("=")
-            attached = bool(separator) and name in (*_FILE_OPTIONS, *_FOLDER_OPTIONS)
-            is_option = word.startswith("-") and not attached
-            path = value if attached else word.removeprefix("file://")
-            local = attached or option in (*_FILE_OPTIONS, *_FOLDER_OPTIONS) or path.startswith((".", "/"))
-            place = self._place(path.partition("[")[0]) if local and not is_option and "://" not in path else None
-            if place is None:
-                actual.append(word)
-            else:
-                files += _with_included(place) if option in _FILE_OPTIONS or name in _FILE_OPTIONS else [place]
-                extras = path[len(path.partition("[")[0]) :]
-                actual.append(f"{name}={place}{extras}" if attached else f"{place}{extras}")
-            option = word if is_option else ""
-        return actual, files
-
-    def _place(self, path: str) -> Path | None:
-        if self.state.tree is None:
-            return None
-        place = inside(self.state.tree.root, join(self.state.config.working_directory, path))
-        return place if place.exists() else None
 
     def _replay(self, argv: Sequence[str], script: str, variables: Mapping[str, str]) -> None:
         key, parent, tree = self.state.key, self.state.environment, self.state.tree
@@ -361,7 +336,7 @@ class _StageRun:
                 environment,
                 variables=variables,
                 working_directory=self.state.config.working_directory,
-                packages="\n".join(sorted(_debian_packages())) if re.search(r"\bapt(-get)?\b", script) else None,
+                packages="\n".join(sorted(packages.of_the_host())) if re.search(r"\bapt(-get)?\b", script) else None,
                 progress=self.builder.progress,
             )
 
@@ -429,46 +404,3 @@ def _script(instruction: Instruction) -> str:
 def _make_folders(paths: Sequence[str], root: Path) -> None:
     for path in paths:
         make_folder(inside(root, path))
-
-
-def _package_names(words: Sequence[str]) -> list[str]:
-    return [re.split(r"[=:/]", word, maxsplit=1)[0] for word in words]
-
-
-@functools.cache
-def _debian_packages() -> frozenset[str]:
-    """The Debian packages that this machine has, and the names that they provide."""
-    try:
-        listed = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Status}|${Package}|${Provides}\n"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise build_failed(f"this machine ({sys.platform}) has no Debian packages. {ELSEWHERE}") from error
-    names: set[str] = set()
-    for line in listed.splitlines():
-        status, package, provides = line.split("|", 2)
-        if status == "installed":
-            names |= {package, *(word.split()[0] for word in provides.split(",") if word.strip())}
-    return frozenset(names)
-
-
-def _with_included(requirements: Path) -> list[Path]:
-    """A requirements file and those that it includes."""
-    found = [requirements]
-    for file in found:
-        if file.is_file():
-            for name in re.findall(r"^\s*(?:-r|--requirement|-c|--constraint)[ =]\s*(\S+)", file.read_text(), re.M):
-                inner = file.parent / name
-                found += [inner] if inner.is_file() and inner not in found else []
-    return found
-
-
-def _digest_of(files: Sequence[Path]) -> str:
-    parts: list[str] = []
-    for file in files:
-        members = sorted(file.rglob("*")) if file.is_dir() else [file]
-        parts += [f"{member.relative_to(file)} {digest_of_file(member).hex()}" for member in members]
-    return next_key("", parts) if parts else ""

@@ -29,9 +29,10 @@ from modelwright.images.base import Progress
 from modelwright.images.locks import locked, write_atomically
 from modelwright.images.pip import Pip
 
-_FORMAT = "1"
+_FORMAT = "2"
 _MARKER = "environment.json"
 _CONSTRAINTS = "constraints.txt"
+_MANY_MODULES = 200
 _PARENT_FILE = "_modelwright_parent.pth"
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The only Python that environments have: Modelwright's own."""
@@ -81,13 +82,13 @@ class Environments:
         return _hash(_FORMAT, parent, *ingredients)
 
     def find(self, identity: str) -> Environment | None:
-        """The environment, if it has been finished and its interpreter is still there."""
+        """The environment, if it has been finished, its interpreter is still there and it has not been moved."""
         path = self._folder / identity
         try:
             marker = json.loads((path / _MARKER).read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not (path / "bin" / "python").exists():
+        if marker["path"] != str(path) or not (path / "bin" / "python").exists():
             return None
         return Environment(identity, path, tuple(self._folder / parent for parent in marker["parents"]))
 
@@ -137,16 +138,18 @@ class Environments:
             self.remove(identity)
             try:
                 make_skeleton(environment.path, None if parent is None else parent.path)
-                if parent is not None:
+                if parent is None:
+                    fill(environment, lock)  # pip itself: compiled when it first runs
+                else:
                     adopt_commands(environment.path, parent.path)
-                fill(environment, lock)
-                compile_modules(environment.path)
+                    fill(environment, lock)
+                    compile_modules(environment.path)
                 held = {name: environment.version_of(name) or version for name, version in self._held.items()}
                 environment.constraints.write_text("".join(f"{name}=={held[name]}\n" for name in held))
             except BaseException:
                 self.remove(identity)
                 raise
-            marker = {"parents": [path.name for path in parents], "python": PYTHON_VERSION}
+            marker = {"parents": [path.name for path in parents], "path": str(environment.path)}
             write_atomically(environment.path / _MARKER, json.dumps(marker))
             return environment
 
@@ -190,7 +193,11 @@ def compile_modules(path: Path) -> None:
 
     pip would do it too (we tell it not to), but with one process, and half of what it compiles are packages' tests.
     """
-    command = [str(path / "bin" / "python"), "-m", "compileall", "-qq", "-j", "0", "-x", r"[/\\]tests?[/\\]"]
+    modules = sum(1 for _ in site_packages(path).rglob("*.py"))
+    if modules == 0:
+        return
+    workers = "0" if modules > _MANY_MODULES else "1"
+    command = [str(path / "bin" / "python"), "-m", "compileall", "-qq", "-j", workers, "-x", r"[/\\]tests?[/\\]"]
     subprocess.run([*command, str(site_packages(path))], check=False, stdout=subprocess.DEVNULL)
 
 

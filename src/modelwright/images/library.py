@@ -11,6 +11,7 @@ the same class on the same folder, at once if need be.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from modelwright.images.context import Context
 from modelwright.images.dockerfile import parse_dockerfile
 from modelwright.images.environments import PYTHON_VERSION, Environment, Environments, interpreter_folders
 from modelwright.images.frameworks import KNOWN, TORCH, Recipe, recipe_for
-from modelwright.images.locks import locked
+from modelwright.images.locks import is_locked, locked
 from modelwright.images.pip import build_failed
 from modelwright.images.provision import find_recipe, launchers, make_recipe
 from modelwright.images.replay import PATH
@@ -112,10 +113,6 @@ class LocalImages:
             state = State(next_key(environment.id), environment=environment, config=config, notes=recipe.notes)
             return self._keep(reference, state, source)
 
-    def prepare(self, uri: str, progress: Progress) -> Image:
-        """Make a framework image now that a job would else make on first use."""
-        return self.resolve(uri, progress)
-
     def remove(self, uri: str) -> list[Tag]:
         """Take a name away. Raises ValidationException when there is no such image."""
         taken = self.store.remove(parse_reference(uri))
@@ -131,8 +128,17 @@ class LocalImages:
         return record
 
     def prune(self) -> int:
-        """Delete trees and environments that no image of the store is made of; how many. Framework images made for
-        jobs go too and come back on their next use. Waits for builds; not for jobs, so only while no server runs."""
+        """Delete trees and environments that no image of the store is made of; how many.
+
+        Framework images made for jobs go too and come back on their next use. Waits for builds. Raises
+        ConfigurationError while a server or a job runs on this home, which may be using them.
+        """
+        busy = next((path for path in self._locks() if is_locked(path)), None)
+        if busy is not None:
+            raise ConfigurationError(
+                f"A server or a job runs on {self._settings.home} ({busy} is locked) and may use what would be "
+                "deleted: modelwright down, wait for its jobs, and try again."
+            )
         with locked(self._lock):
             records = self.store.records()
             kept_trees = {record.tree for record in records}
@@ -146,7 +152,12 @@ class LocalImages:
                 self._environments.remove(name)
             for key in trees:
                 self._trees.remove(key)
+            shutil.rmtree(self._settings.images / "builds", ignore_errors=True)  # of builds that were killed
             return len(environments) + len(trees)
+
+    def _locks(self) -> list[Path]:
+        """What a server, and each job's container, hold as long as they live."""
+        return [self._settings.server_lock, *self._settings.jobs.glob("*/lock")]
 
     def _base(self, name: str, line: int, progress: Progress) -> State:
         reference = parse_reference(name)
@@ -183,6 +194,8 @@ class LocalImages:
         variables = dict(config.environment)
         if environment is not None:
             variables.setdefault("PIP_CONSTRAINT", str(environment.constraints))
+            # A job imports little of what it installs: compiling all of it would take half of the time.
+            variables.setdefault("PIP_COMPILE", "0")
             # Last on the path: an image's own `train` and `serve` win over ours.
             commands = launchers(environment)
             if commands is not None:

@@ -32,6 +32,21 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None, *, shared: bo
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace the file's content: a reader sees the old text or the new one, also after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ def pip_variables(cache: Path) -> dict[str, str]:
     """What makes pip quiet, unattended and cached."""
     return {
         "PIP_CACHE_DIR": str(cache),
+        "PIP_COMPILE": "0",  # a child environment is compiled as a whole when it is finished
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_NO_WARN_SCRIPT_LOCATION": "1",
@@ -62,7 +63,7 @@ class Pip:
     ) -> None:
         """`pip install ARGUMENTS`. Raises AwsError (ImageBuildFailed) with the last lines that pip printed."""
         extra = ["--constraint", str(constraints)] if constraints is not None else []
-        self.run(["install", "--no-compile", *arguments, *extra], folder=folder, environment=environment)
+        self.run(["install", *arguments, *extra], folder=folder, environment=environment)
 
     def run(
         self,

@@ -18,7 +18,7 @@ from modelwright.images.pip import Pip
 _TOOLKIT = Path(__file__).parent / "toolkit"
 _TOOLKIT_PACKAGE = "modelwright_toolkit"
 _TOOLKIT_COMMANDS = {"train": "train", "serve": "serve"}
-_EXPLICIT_TORCH = re.compile(r"^\s*torch\s*(==|@)", re.IGNORECASE | re.MULTILINE)
+_OWN_TORCH = re.compile(r"^\s*torch(?![\w.-])[^#\n]*(==|@|<|~=)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ def make_install(environments: Environments, parent: Environment, install: Insta
 
 
 def pins_torch(arguments: Sequence[str], folder: Path | None = None) -> bool:
-    """Whether pip arguments, or requirement files among them, say which torch they want."""
+    """Whether pip arguments, or requirement files among them, set a bound of their own to torch's version."""
     texts = list(arguments)
     for flag, value in itertools.pairwise(arguments):
         if flag in ("-r", "--requirement", "-c", "--constraint"):
             file = (folder or Path()) / value
             texts.append(file.read_text(errors="replace") if file.is_file() else "")
-    return any(_EXPLICIT_TORCH.search(text) for text in texts)
+    return any(_OWN_TORCH.search(text) for text in texts)
 
 
 def _recipe_ids(environments: Environments, recipe: Recipe) -> list[str]:
@@ -86,7 +86,7 @@ def _install_id(environments: Environments, parent: str, install: Install) -> st
 
 def _install(pip: Pip, install: Install, parent_constraints: Path) -> None:
     arguments = install.arguments if install.actual is None else install.actual
-    # An unpinned torch somewhere below a requirement would bring gigabytes of CUDA: only an explicit pin may differ.
+    # An unpinned torch somewhere below a requirement would bring gigabytes of CUDA: only a bound of the user's may.
     constraints = None if pins_torch(arguments, install.folder) else parent_constraints
     pip.install(arguments, constraints=constraints, folder=install.folder, environment=install.environment)
 

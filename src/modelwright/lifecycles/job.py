@@ -49,8 +49,8 @@ class Job:
     """Why it is being stopped: "", STOPPED or MAX_RUNTIME_EXCEEDED; the first one counts."""
     announced: bool = False
     """Whether the document says that it is stopping."""
-    signalled: bool = False
-    """Whether SIGTERM was sent."""
+    signalled: float | None = None
+    """When SIGTERM was sent."""
     waiting_told: bool = False
     began: float = 0.0
     """When it got its share of the machine."""
@@ -73,7 +73,7 @@ def apply(job: Job, kind: str, data: Mapping[str, Any], time: float) -> Job:
         case "Stopping":
             return replace(job, announced=True)
         case "Signalled":
-            return replace(job, signalled=True)
+            return replace(job, signalled=time)
         case "Queued":
             return replace(job, waiting_told=True)
         case "Prepared":
@@ -125,7 +125,7 @@ def _while_running(job: Job) -> list[Effect]:
     effects = [Effect("watch")]
     if job.continuous:
         effects.append(Effect("sync"))
-    if job.stop and not job.signalled:
+    if job.stop and job.signalled is None:
         effects.append(Effect("stop"))
     if not job.stop and job.max_runtime is not None:
         effects.append(Effect("limit", at=job.started + job.max_runtime))

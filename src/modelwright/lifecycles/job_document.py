@@ -29,11 +29,10 @@ def training(document: Mapping[str, Any], kind: str, data: Mapping[str, Any], ti
             _enter(new, "Pending", data["Message"], time)
         case "Preparing":
             _enter(new, "Starting", data["Message"], time)
-        case "Prepared":
-            new["TrainingStartTime"] = data["Began"]
-            if data.get("Inputs"):
-                _enter(new, "Downloading", "Downloading input data", data["Began"])
         case "Started":
+            new["TrainingStartTime"] = data["Began"]
+            if data["Inputs"]:
+                _enter(new, "Downloading", "Downloading input data", data["Began"])
             _enter(new, "Training", "Training image download completed. Training in progress.", time)
         case "Stopping":
             new["TrainingJobStatus"] = "Stopping"
@@ -71,7 +70,7 @@ def _end_training(new: Document, data: Mapping[str, Any], time: float) -> None:
     _enter(new, secondary, message, time)
     new["SecondaryStatusTransitions"][-1]["EndTime"] = time
     if "TrainingStartTime" in new:
-        seconds = max(0, round(time - new["TrainingStartTime"]))
+        seconds = max(1, round(time - new["TrainingStartTime"]))  # AWS counts no less
         new |= {"TrainingEndTime": time, "TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
     for member in ("FailureReason", "ModelArtifacts", "FinalMetricDataList"):
         if data.get(member):

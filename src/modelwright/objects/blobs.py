@@ -7,6 +7,8 @@ final name at once: nobody looks at it before a committed row names it.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -18,6 +20,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelwright.objects import errors
 from modelwright.objects.checksums import Chunk, Hasher
 
 FOLDER_SIZE = 1000
@@ -43,6 +46,7 @@ class Blobs:
 
     def __init__(self, root: Path, *, fsync: bool) -> None:
         self.root = root
+        self._prefix = f"{root}/"
         self._fsync = fsync
         self._numbers = itertools.count()
         self._folders: set[str] = set()
@@ -73,6 +77,10 @@ class Blobs:
 
     def path(self, blob: str) -> Path:
         return self.root / blob
+
+    def file(self, blob: str) -> str:
+        """The path as text, for what is called often."""
+        return self._prefix + blob
 
     def write(self, hasher: Hasher, *, unsynced: int = 0) -> BlobWriter:
         """Begin a new blob. One of up to `unsynced` bytes is not synced but handed out with its bytes."""
@@ -130,7 +138,8 @@ class Blobs:
 
     def remove(self, blob: str) -> None:
         """Forget a blob; whoever has it open or linked keeps the bytes."""
-        self.path(blob).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.file(blob))
 
     def sync_parent(self, blob: str) -> None:
         self._sync_folder(self.path(blob).parent)
@@ -186,9 +195,15 @@ class BlobWriter:
         return self._hasher.size
 
     def write(self, chunks: Sequence[Chunk]) -> None:
+        """Raises InsufficientStorage (507) when the disk is full."""
         fd = self._open()
         for chunk in chunks:
-            self._put(fd, chunk)
+            try:
+                self._put(fd, chunk)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise errors.disk_full(str(self._blobs.root)) from error
+                raise
             self._hasher.update(chunk)
             if self._unsynced:
                 self._remember(chunk)
@@ -224,11 +239,11 @@ class BlobWriter:
     def _open(self) -> int:
         if self._fd == -1:
             self._made = True
-            path = self._blobs.path(self.blob)
+            path = self._blobs.file(self.blob)
             if self._offset is None:
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)  # an earlier run's, maybe swept
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # an earlier run's, maybe swept
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return self._fd
 

@@ -30,6 +30,7 @@ from modelwright.objects.index import (
     Bucket,
     Entry,
     Index,
+    all_buckets,
     delete_object,
     encode_key,
     find_bucket,
@@ -40,7 +41,7 @@ from modelwright.objects.index import (
 )
 from modelwright.objects.journal import SMALL, Journal
 from modelwright.objects.uploads import Uploads, forget_uploads
-from modelwright.objects.views import Views
+from modelwright.objects.views import KEEP_KNOWN, Views
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RESERVED = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)|\d+(\.\d+){3}")
@@ -66,12 +67,16 @@ class DirectoryStore:
         self._now = now
         self._in_use = in_use
         self._closed = False
+        self._swept = now()
         self._blobs = Blobs(root / "blobs", fsync=fsync)
         self._index = Index(root / "index.db", fsync=fsync)
-        self._views = Views(root, self._blobs.path)
+        self._views = Views(root, self._blobs.file)
         self._generations: dict[str, int] = {}
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
+        self._buckets: dict[str, Bucket] = {}
+        self._bucket_lock = threading.Lock()
+        self._read_buckets()
         self._journal = Journal(self._index, self._blobs)
         self.uploads = Uploads(self._index, self._blobs, self._publish, now)
         if repaired := self._journal.start():
@@ -133,25 +138,31 @@ class DirectoryStore:
             transaction.execute(
                 "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
             )
+        self._read_buckets()
         return True
 
     def bucket(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
-        bucket = find_bucket(self._index.reader, name)
+        bucket = self._buckets.get(name)
         if bucket is None:
             raise errors.no_such_bucket(name)
         return bucket
 
-    def buckets(self) -> list[Bucket]:
+    def buckets(self) -> Sequence[Bucket]:
         """By name."""
-        names = self._index.reader.execute("SELECT name FROM bucket ORDER BY name").fetchall()
-        return [bucket for (name,) in names if (bucket := find_bucket(self._index.reader, name)) is not None]
+        return tuple(self._buckets.values())
+
+    def _read_buckets(self) -> None:
+        """Buckets are few and asked for by every operation."""
+        with self._bucket_lock:
+            self._buckets = {bucket.name: bucket for bucket in all_buckets(self._index.reader)}
 
     def tag_bucket(self, name: str, tags: Mapping[str, str]) -> None:
         """Raises NoSuchBucket."""
         with self._index.write() as transaction:
             self._require(find_bucket(transaction, name), name)
             transaction.execute("UPDATE bucket SET tags = ? WHERE name = ?", (to_json(tags), name))
+        self._read_buckets()
 
     def delete_bucket(self, name: str) -> None:
         """Unfinished uploads go with it. Raises NoSuchBucket, BucketNotEmpty."""
@@ -162,6 +173,7 @@ class DirectoryStore:
                 raise errors.bucket_not_empty(name)
             garbage = forget_uploads(transaction, unfinished)
             transaction.execute("DELETE FROM bucket WHERE name = ?", (name,))
+        self._read_buckets()
         self._collect(garbage)
 
     @staticmethod
@@ -191,7 +203,7 @@ class DirectoryStore:
         while True:
             entry = self.entry(bucket, key)
             try:
-                return entry, self._blobs.path(entry.blob).open("rb", buffering=0)
+                return entry, open(self._blobs.file(entry.blob), "rb", buffering=0)
             except FileNotFoundError:
                 if self.entry(bucket, key).blob == entry.blob:
                     raise  # not overwritten meanwhile: the store is damaged
@@ -276,7 +288,8 @@ class DirectoryStore:
         try:
             with self._index.write() as transaction:
                 self._require(find_bucket(transaction, info.bucket), info.bucket)
-                condition.check(info.key, find_object(transaction, info.bucket, info.key))
+                if condition is not ALWAYS:
+                    condition.check(info.key, find_object(transaction, info.bucket, info.key))
                 old = put_object(transaction, entry, sealed.inode)
                 if sealed.data is not None:
                     self._journal.add(transaction, sealed.blob, sealed.data)
@@ -455,7 +468,15 @@ class DirectoryStore:
             view = self._views.view(files, bucket, folder, self._now())
             if view is not None:
                 self._latest_views[bucket, prefix] = (generation, view)
+                self._sweep_sometimes()
                 return view
+
+    def _sweep_sometimes(self) -> None:
+        now = self._now()
+        if now - self._swept > KEEP_KNOWN and not self._cleaner.is_alive():
+            self._swept = now
+            self._cleaner = threading.Thread(target=self.sweep_views, daemon=True, name="objects")
+            self._cleaner.start()
 
     def sweep_views(self) -> int:
         """Remove views that nobody uses any more; how many."""

@@ -112,6 +112,11 @@ def invalid_part_order(upload: str) -> AwsError:
     return _error("InvalidPartOrder", text, 400, UploadId=upload)
 
 
+def disk_full(folder: str) -> AwsError:
+    text = f"The disk that holds {folder} is full: delete objects, or free some space, and try again."
+    return _error("InsufficientStorage", text, 507)
+
+
 def invalid_request(text: str) -> AwsError:
     return _error("InvalidRequest", text, 400)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,19 @@ class Entry:
     """The multipart upload that made it."""
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 OBJECT_COLUMNS = "bucket, key, blob, size, etag, modified, document, tags"
+
+
+class _Lent:
+    """A thread's connection, given back when the thread ends."""
+
+    def __init__(self, connection: sqlite3.Connection, back: Callable[[sqlite3.Connection], None]) -> None:
+        self.connection = connection
+        self._back = back
+
+    def __del__(self) -> None:
+        self._back(self.connection)
 
 
 class Index:
@@ -83,7 +95,7 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
         connection.execute("PRAGMA busy_timeout = 30000")
-        connection.execute("PRAGMA mmap_size = 268435456")
+        connection.execute("PRAGMA cache_size = -16000")
         with self._lock:
             self._connections.append(connection)
         return connection
@@ -104,11 +116,17 @@ class Index:
     @property
     def reader(self) -> sqlite3.Connection:
         """This thread's connection for reading."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
-        return connection
+        lent: _Lent | None = getattr(self._local, "lent", None)
+        if lent is None:
+            lent = self._local.lent = _Lent(self._connect(), self._forget)
+            lent.connection.execute("PRAGMA query_only = ON")
+        return lent.connection
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+                connection.close()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -162,6 +180,12 @@ class Index:
 def find_bucket(connection: sqlite3.Connection, name: str) -> Bucket | None:
     row = connection.execute("SELECT name, created, region, tags FROM bucket WHERE name = ?", (name,)).fetchone()
     return None if row is None else Bucket(row[0], row[1], row[2], json.loads(row[3]))
+
+
+def all_buckets(connection: sqlite3.Connection) -> list[Bucket]:
+    """By name."""
+    rows = connection.execute("SELECT name, created, region, tags FROM bucket ORDER BY name")
+    return [Bucket(name, created, region, json.loads(tags)) for name, created, region, tags in rows]
 
 
 def find_object(connection: sqlite3.Connection, bucket: str, key: str) -> Entry | None:
@@ -270,7 +294,7 @@ def decode_key(key: bytes) -> str:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encoder.encode(value)
 
 
 def after_prefix(prefix: bytes) -> bytes | None:

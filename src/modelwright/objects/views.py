@@ -35,13 +35,14 @@ are so many."""
 
 
 class Views:
-    """The views of one store. `path_of` tells where a blob is."""
+    """The views of one store. `file_of` tells where a blob is."""
 
-    def __init__(self, root: Path, path_of: Callable[[str], Path]) -> None:
+    def __init__(self, root: Path, file_of: Callable[[str], str]) -> None:
         self._views = root / "views"
         self._live = root / "live"
         self._trash = root / "trash"
-        self._path_of = path_of
+        self._file_of = file_of
+        self._live_prefix = os.fsencode(self._live) + b"/"
         self._live_lock = threading.Lock()
         self._build_lock = threading.Lock()
         self._numbers = itertools.count()
@@ -65,7 +66,7 @@ class Views:
                 if folder not in self._folders:
                     os.makedirs(folder, exist_ok=True)
                     self._folders.add(folder)
-                self._relink(os.fsencode(self._path_of(blob)), path)
+                self._relink(os.fsencode(self._file_of(blob)), path)
             except OSError:
                 self._folders.clear()  # a folder may be gone, or a file in its place: never mind, views compare
 
@@ -111,7 +112,7 @@ class Views:
             os.rename(path, self._trash / f"view-{time.time_ns()}-{next(self._numbers)}")
 
     def _live_path(self, bucket: str, key: bytes) -> bytes:
-        return os.path.join(os.fsencode(self._live / bucket), key)
+        return b"%s%s/%s" % (self._live_prefix, bucket.encode(), key)
 
     # Views
 
@@ -189,7 +190,7 @@ class Views:
                 os.makedirs(os.path.join(root, folder), exist_ok=True)
                 folders.add(folder)
             if base:
-                os.link(self._path_of(blob), os.path.join(root, name))
+                os.link(self._file_of(blob), os.path.join(root, name))
 
     def sweep(self, now: float, in_use: Collection[Path] | None = None) -> int:
         """Remove what nobody uses: views not asked for in KEEP, or in KEEP_KNOWN when `in_use` names those that are."""

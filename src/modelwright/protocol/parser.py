@@ -171,7 +171,35 @@ def _parse_locations(route: Route, request: Request) -> dict[str, Any]:
             found = {header[len(key) :]: value for header, value in headers.items() if header.startswith(key)}
             if found:
                 result[name] = found
+    if route.service == S3:
+        result |= _strange_headers(located, headers)
     return result
+
+
+_TRANSPORT = frozenset(
+    {
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-decoded-content-length",
+        "x-amz-sdk-checksum-algorithm",
+        "x-amz-security-token",
+        "x-amz-te",
+        "x-amz-trailer",
+        "x-amz-user-agent",
+    }
+)
+"""S3's headers that are no parameters: signatures, framing, and who the client is. Checksums of bodies are no more."""
+
+
+def _strange_headers(located: Located, headers: Mapping[str, str]) -> dict[str, str]:
+    """The `x-amz-` headers that ask for what the operation doesn't have; validation names them."""
+    known = {key for _, _, location, key in located if location == "header"} | _TRANSPORT
+    prefixes = ("x-amz-checksum-", *(key for _, _, location, key in located if location == "headers"))
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith("x-amz-") and name not in known and not name.startswith(prefixes)
+    }
 
 
 def _headers(route: Route, request: Request) -> Mapping[str, str]:
@@ -182,9 +210,12 @@ def _headers(route: Route, request: Request) -> Mapping[str, str]:
     return {**hoisted, **request.headers}
 
 
+Located = tuple[tuple[str, Shape, str, str], ...]
+"""(member, shape, location, name on the wire) of all members outside the body."""
+
+
 @cache
-def _located(service: str, operation: str) -> tuple[tuple[str, Shape, str, str], ...]:
-    """(member, shape, location, name on the wire) of all members outside the body."""
+def _located(service: str, operation: str) -> Located:
     shape = spec.operation(service, operation).input_shape
     members: Mapping[str, Shape] = shape.members if shape is not None else {}
     found = []

@@ -282,6 +282,7 @@ _S3_HOST = re.compile(
 _LOCAL_HOST = re.compile(r"(?P<bucket>.+?)(?:\.s3)?\.(?:localhost|127\.0\.0\.1)\Z")
 
 
+@lru_cache(maxsize=1024)
 def s3_host(host: str) -> str | None:
     """The bucket that an S3 host name carries: '' for path style; None where the host is none of S3's."""
     found = _S3_HOST.match(host)
@@ -303,14 +304,22 @@ def s3_address(request: Request) -> tuple[str, str]:
     return bucket, key
 
 
+def _decoded(text: str) -> str:
+    """Two keys that are no UTF-8 must not become the same one. Raises AwsError."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise AwsError(f"Couldn't parse the specified URI: {text} is not UTF-8.", code="InvalidURI") from None
+
+
 def _s3(request: Request) -> Route:
     if request.path == "/WriteGetObjectResponse" and request.method == "POST":  # Object Lambda's; no bucket's name
         return Route(S3, "WriteGetObjectResponse", "rest-xml")
     bucket, key = s3_address(request)
     level = 2 if key else 1 if bucket else 0
     query = dict(request.query_pairs)
-    labels = {"Bucket": unquote(bucket), "Key": unquote(key)}
-    for rule in _s3_rules().get((request.method, level), ()):
+    labels = {"Bucket": _decoded(bucket), "Key": _decoded(key)}
+    for rule in _s3_rules().get((request.method, level, bool(query)), ()):
         if rule.matches(request.method, query, request.headers):
             _refuse_strangers(rule.operation, query)
             return Route(S3, rule.operation, "rest-xml", {name: labels[name] for name in rule.labels})
@@ -323,12 +332,14 @@ def _s3(request: Request) -> Route:
 
 
 @cache
-def _s3_rules() -> Mapping[tuple[str, int], list[_Rule]]:
-    """S3's rules by method and level, without the bucket in the path: that may stand in the host name."""
-    rules: dict[tuple[str, int], list[_Rule]] = {}
+def _s3_rules() -> Mapping[tuple[str, int, bool], list[_Rule]]:
+    """S3's rules by method, level and whether there is a query string; the bucket may stand in the host name."""
+    rules: dict[tuple[str, int, bool], list[_Rule]] = {}
     for rule in _rules(S3):
         if rule.operation != "WriteGetObjectResponse":
-            rules.setdefault((rule.method, len(rule.labels)), []).append(rule)
+            rules.setdefault((rule.method, len(rule.labels), True), []).append(rule)
+            if not rule.literals and not rule.query:
+                rules.setdefault((rule.method, len(rule.labels), False), []).append(rule)
     for some in rules.values():
         some.sort(key=lambda rule: (len(rule.literals) + len(rule.query), rule.rank), reverse=True)
     return rules

@@ -3,9 +3,9 @@
     serialize(route, result, request_id) -> Response
     serialize_error(route, error, request_id, head=False) -> Response
 
-Rule: what botocore's parser makes of the response equals `result`. Members that the output shape doesn't have are
-left out: those with a leading `_` always, others only in production (`strict` raises ValueError for them, and for
-values that the model refuses: tests turn it on). A streaming member (GetObject's `Body`) becomes `Response.body` as it
+Rule: what botocore's parser makes of the response equals `result`. Members that the output shape doesn't have are left
+out: those with a leading `_` always, others only in production: `strict`, which tests turn on, raises ValueError for
+them and for whatever else the model refuses. A streaming member (GetObject's `Body`) becomes `Response.body` as it
 is: bytes or an asynchronous iterator, for the server to send. `_status` in a REST operation's result is the answer's
 status (206, say). An error is written in the manner of the service that was asked; to a HEAD request it has no body, as
 the client sees only the status.
@@ -15,51 +15,31 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import ListShape, OperationModel, Shape, StructureShape
 
 from modelwright.errors import AwsError
-from modelwright.protocol import cbor, faults, jsonvalues, spec, timestamps, xmlvalues
+from modelwright.protocol import cbor, faults, jsonvalues, spec, timestamps, validation, xmlvalues
 from modelwright.protocol.messages import Response
 from modelwright.protocol.router import CBOR, S3, Route
 
 
 def serialize(route: Route, result: Mapping[str, Any], request_id: str, *, strict: bool = False) -> Response:
-    """The response that carries `result`. Raises ValueError in `strict` when the model has no such member."""
+    """The response that carries `result`. Raises ValueError in `strict` when the model refuses it."""
     operation = spec.operation(route.service, route.operation)
     if strict:
-        _refuse_unknown(operation.output_shape, result, route.operation)
+        validation.check_result(route.service, route.operation, result)
     return _SERIALIZERS[route.protocol](operation, route, result, request_id)
 
 
 def serialize_error(route: Route, error: AwsError, request_id: str, *, head: bool = False) -> Response:
     """The response that carries an error; `route` may be a hint, `head` says that the request was a HEAD."""
     return faults.serialize(route, error, request_id, head=head)
-
-
-def _refuse_unknown(shape: Shape | None, value: Any, path: str) -> None:
-    """Strictness: every member must be one of the model's."""
-    if shape is None:
-        if any(not key.startswith("_") for key in value):
-            raise ValueError(f"{path} has no result, but got {sorted(value)}")
-        return
-    match shape:
-        case StructureShape() if not jsonvalues.is_document(shape):
-            for key, item in value.items():
-                if key in shape.members:
-                    _refuse_unknown(shape.members[key], item, f"{path}.{key}")
-                elif not key.startswith("_"):
-                    raise ValueError(f"{path}.{key} is not a member of {shape.name}")
-        case ListShape():
-            for index, item in enumerate(value):
-                _refuse_unknown(shape.member, item, f"{path}[{index}]")
-        case MapShape():
-            for key, item in value.items():
-                _refuse_unknown(shape.value, item, f"{path}['{key}']")
 
 
 # --- JSON --------------------------------------------------------------------------------------------------------
@@ -83,7 +63,7 @@ def _serialize_query(operation: OperationModel, route: Route, result: Mapping[st
     name = operation.name
     body = ""
     if shape is not None:
-        body = xmlvalues.members(shape, result)
+        body = xmlvalues.members(route.service, shape, result)
         wrapper = shape.serialization.get("resultWrapper")
         if wrapper:
             body = f"<{wrapper}>{body}</{wrapper}>"
@@ -169,7 +149,9 @@ def _serialize_rest_xml(
                 namespace = namespace.get("uri", "")
             _set_xml(
                 response,
-                xmlvalues.document(root or f"{operation.name}Result", xmlvalues.members(shape, result), namespace),
+                xmlvalues.document(
+                    root or f"{operation.name}Result", xmlvalues.members(route.service, shape, result), namespace
+                ),
             )
     elif payload in result:
         member = shape.members[payload]
@@ -179,7 +161,9 @@ def _serialize_rest_xml(
             root = member.serialization.get("name", payload)
             _set_xml(
                 response,
-                xmlvalues.document(root, xmlvalues.members(member, result[payload]), _S3_NAMESPACE if is_s3 else ""),
+                xmlvalues.document(
+                    root, xmlvalues.members(route.service, member, result[payload]), _S3_NAMESPACE if is_s3 else ""
+                ),
             )
     return response
 
@@ -194,10 +178,25 @@ def _start_rest(operation: OperationModel, result: Mapping[str, Any], headers: l
         if location == "statusCode":
             response.status = int(value)
         elif location == "headers":
-            response.headers += [(key + suffix, str(text)) for suffix, text in value.items()]
+            response.headers += [(key + suffix, _header_text(str(text))) for suffix, text in value.items()]
         elif member.type_name != "list" or value:
-            response.headers.append((key, _header(member, value)))
+            response.headers.append((key, _header_text(_header(member, value))))
     return response
+
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def _header_text(text: str) -> str:
+    """As a header can carry it: no line break can get in, and what latin-1 doesn't have travels as UTF-8."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _UNPRINTABLE.sub(" ", text)
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("latin-1")
+    return text
 
 
 @cache
@@ -266,14 +265,20 @@ def _encode_keys(operation: str, result: Mapping[str, Any]) -> Mapping[str, Any]
     encoded = dict(result)
     for member in _ENCODED[operation]:
         if member in encoded:
-            encoded[member] = quote(encoded[member], errors="replace")
+            encoded[member] = _quoted(encoded[member])
     for member, name in _ENCODED_ITEMS:
         if member in encoded:
             encoded[member] = [
-                {**item, name: quote(item[name], errors="replace")} if name in item else item
-                for item in encoded[member]
+                {**item, name: _quoted(item[name])} if name in item else item for item in encoded[member]
             ]
     return encoded
+
+
+_BARE = re.compile(r"[A-Za-z0-9_.~/-]*")
+
+
+def _quoted(text: str) -> str:
+    return text if _BARE.fullmatch(text) else quote(text, errors="replace")
 
 
 # --- CBOR --------------------------------------------------------------------------------------------------------

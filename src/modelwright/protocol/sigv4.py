@@ -31,7 +31,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 LONGEST_EXPIRY = 7 * 24 * 3600
-_DATE = re.compile(r"\d{8}T\d{6}Z")
+_DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,11 @@ class _Check:
 
     def _seconds(self, timestamp: str) -> float:
         try:
-            return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+            if not _DATE.fullmatch(timestamp):
+                raise ValueError(timestamp)
+            parts = (timestamp[:4], *(timestamp[at : at + 2] for at in (4, 6, 9, 11, 13)))
+            year, month, day, hour, minute, second = map(int, parts)
+            return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
         except ValueError:
             raise self.refuse.malformed(f"'{timestamp}' is not a date and time (YYYYMMDDTHHMMSSZ).") from None
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +92,19 @@ def head(name: str) -> Head:
     )
 
 
-@cache
+@lru_cache(maxsize=1024)  # clients choose the argument
 def by_target_prefix(prefix: str) -> tuple[Head, ...]:
     """The services whose `X-Amz-Target` begins with `prefix.`"""
     return _find(lambda head: head.target_prefix == prefix) if prefix else ()
 
 
-@cache
+@lru_cache(maxsize=1024)  # clients choose the argument
 def by_signing_name(name: str) -> tuple[Head, ...]:
     """The services that sign with this name; SageMaker's is shared by five."""
     return _find(lambda head: head.signing_name == name)
 
 
-@cache
+@lru_cache(maxsize=1024)  # clients choose the argument
 def by_endpoint_prefix(prefix: str) -> tuple[Head, ...]:
     """The services whose host name begins with `prefix.`"""
     return _find(lambda head: head.endpoint_prefix == prefix)

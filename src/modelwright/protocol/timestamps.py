@@ -9,8 +9,8 @@ import math
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 
-_EARLIEST = datetime(1, 1, 1, tzinfo=UTC).timestamp()
-_LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def read(text: str) -> float | None:
@@ -21,7 +21,7 @@ def read(text: str) -> float | None:
     except ValueError:
         pass
     else:
-        return seconds if math.isfinite(seconds) and _EARLIEST <= seconds <= _LATEST else None
+        return seconds if math.isfinite(seconds) and EARLIEST <= seconds <= LATEST else None
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(text)
@@ -40,8 +40,8 @@ def write(seconds: float, format: str) -> str:
             return str(unix(seconds))
         case _:
             milliseconds = round(seconds * 1000)
-            moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-            return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z".rjust(24, "0")
+            whole = datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()[:19]
+            return f"{whole}.{milliseconds % 1000:03d}Z"
 
 
 def unix(seconds: float) -> int | float:

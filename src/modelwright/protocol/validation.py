@@ -21,7 +21,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from modelwright.errors import OPERATIONS_PAGE, AwsError, UnsupportedOperation
-from modelwright.protocol import jsonvalues, patterns, spec
+from modelwright.protocol import jsonvalues, patterns, spec, timestamps
 
 Check = Callable[[Any, str, "_Findings"], None]
 
@@ -63,6 +63,26 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
         raise UnsupportedOperation(f"{unknown}. Leave it out, or see {OPERATIONS_PAGE}.")
 
 
+_DEPARTURES = {
+    ("DescribeTrainingJob", "modelArtifacts"),  # required, but there are none before the job has ended
+    ("DescribeModelPackage", "modelPackageName"),  # a version's is `group/1`, which the pattern doesn't know
+}
+"""Where AWS's own answers differ from its models."""
+
+
+def check_result(service: str, operation: str, result: Mapping[str, Any]) -> None:
+    """The same for what an operation answers: tests let no result out that isn't AWS's. Raises ValueError."""
+    findings = _Findings()
+    shape = spec.operation(service, operation).output_shape
+    check = _no_parameters if shape is None else _compiler(service).structure_of(shape)
+    check(result, "", findings)
+    known = [f"at '{path}' " for own, path in _DEPARTURES if own == operation]
+    violations = [text for text in findings.violations if not any(path in text for path in known)]
+    problems = [*violations, *(f"{path} is not a member of the model" for path in findings.unknown)]
+    if problems:
+        raise ValueError(f"{service}:{operation} answers what its model refuses: {'; '.join(problems)}")
+
+
 def _code(service: str) -> str:
     return _CODES.get(service, "ValidationException")
 
@@ -102,7 +122,7 @@ def _compiled(service: str, operation: str) -> Check:
     shape = spec.operation(service, operation).input_shape
     if shape is None:
         return _no_parameters
-    return _compiler(service).structure(shape)
+    return _compiler(service).structure_of(shape)
 
 
 def _no_parameters(value: Any, path: str, findings: _Findings) -> None:
@@ -138,7 +158,7 @@ class _Compiler:
     def _make(self, shape: Shape) -> Check:
         match shape:
             case StructureShape():
-                return _anything if jsonvalues.is_document(shape) else self.structure(shape)
+                return _anything if jsonvalues.is_document(shape) else self._structure(shape)
             case ListShape():
                 return self._list(shape)
             case MapShape():
@@ -146,7 +166,11 @@ class _Compiler:
             case _:
                 return _scalar(shape)
 
-    def structure(self, shape: StructureShape) -> Check:
+    def structure_of(self, shape: StructureShape) -> Check:
+        """An operation's own structure, which is one even where the model calls it a document."""
+        return self.shape(shape) if not jsonvalues.is_document(shape) else self._structure(shape)
+
+    def _structure(self, shape: StructureShape) -> Check:
         checks = {name: (_camel(name), self.shape(member)) for name, member in shape.members.items()}
         required = tuple(shape.required_members)
         union = shape.is_tagged_union
@@ -289,6 +313,8 @@ def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
     metadata = shape.metadata
     low, high = metadata.get("min"), metadata.get("max")
     is_number = shape.type_name in ("integer", "long", "float", "double")
+    if shape.type_name == "timestamp":
+        found.append((_is_time, "Member must be a time between the years 1 and 9999"))
     if shape.type_name in _BITS:
         bits = _BITS[shape.type_name]
         found.append(
@@ -308,6 +334,10 @@ def _constraints(shape: Shape) -> list[tuple[Callable[[Any], bool], str]]:
         text = metadata["pattern"]
         found.append((lambda value: _matches(text, value), f"Member must satisfy regular expression pattern: {text}"))
     return found
+
+
+def _is_time(value: float) -> bool:
+    return timestamps.EARLIEST <= value <= timestamps.LATEST  # not so for NaN either
 
 
 def _matches(pattern: str, value: str) -> bool:

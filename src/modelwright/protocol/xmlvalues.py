@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -99,6 +100,8 @@ def _foreign(element: ElementTree.Element) -> Any:
 
 # --- writing -----------------------------------------------------------------------------------------------------
 
+Write = Callable[[Any], str]
+
 _SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f]')
 _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -130,69 +133,114 @@ def document(root: str, body: str, namespace: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{opening}>{body}</{root}>'
 
 
-def members(shape: StructureShape, value: Mapping[str, Any]) -> str:
+def members(service: str, shape: StructureShape, value: Mapping[str, Any]) -> str:
     """The elements of a structure's members, without those that travel in headers or as attributes."""
-    parts = []
-    for name, member in shape.members.items():
-        item = value.get(name)
-        if item is None or "location" in member.serialization or member.serialization.get("xmlAttribute"):
-            continue
-        parts.append(_element(member, item, member.serialization.get("name", name)))
-    return "".join(parts)
+    return _writer(service).members(shape)(value)
 
 
-def _element(shape: Shape, value: Any, name: str) -> str:
-    match shape:
-        case StructureShape():
-            return f"<{name}{_attributes(shape, value)}>{members(shape, value)}</{name}>"
-        case ListShape():
-            return _list(shape, value, name)
-        case MapShape():
-            return _map(shape, value, name)
-        case _:
-            return f"<{name}>{_scalar(shape, value)}</{name}>"
+@cache
+def _writer(service: str) -> _Writer:
+    return _Writer()
 
 
-def _attributes(shape: StructureShape, value: Mapping[str, Any]) -> str:
-    found = ""
+class _Writer:
+    """Makes the functions that write one service's structures, once each: lists of S3's have thousands of items."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Write] = {}
+
+    def members(self, shape: StructureShape) -> Write:
+        if shape.name not in self._made:
+            self._made[shape.name] = self._later(shape.name)
+            self._made[shape.name] = self._make(shape)
+        return self._made[shape.name]
+
+    def _later(self, name: str) -> Write:
+        """Stands in for a recursive structure's function while that is being made."""
+
+        def write(value: Any) -> str:
+            return self._made[name](value)
+
+        return write
+
+    def _make(self, shape: StructureShape) -> Write:
+        parts = [
+            (name, self._element(member, member.serialization.get("name", name)))
+            for name, member in shape.members.items()
+            if "location" not in member.serialization and not member.serialization.get("xmlAttribute")
+        ]
+
+        def write(value: Mapping[str, Any]) -> str:
+            return "".join([part(value[name]) for name, part in parts if value.get(name) is not None])
+
+        return write
+
+    def _element(self, shape: Shape, name: str) -> Write:
+        match shape:
+            case StructureShape():
+                return self._structure(shape, name)
+            case ListShape():
+                return self._list(shape, name)
+            case MapShape():
+                return self._map(shape, name)
+        scalar, opening, closing = _scalar(shape), f"<{name}>", f"</{name}>"
+        return lambda value: opening + scalar(value) + closing
+
+    def _structure(self, shape: StructureShape, name: str) -> Write:
+        inner, opening, closing = self.members(shape), f"<{name}{_namespace(shape)}", f"</{name}>"
+        attributes = [
+            (own, member.serialization.get("name", own))
+            for own, member in shape.members.items()
+            if member.serialization.get("xmlAttribute")
+        ]
+        if not attributes:
+            return lambda value: f"{opening}>{inner(value)}{closing}"
+
+        def write(value: Mapping[str, Any]) -> str:
+            given = "".join(f' {key}="{escape(str(value[own]))}"' for own, key in attributes if own in value)
+            return f"{opening}{given}>{inner(value)}{closing}"
+
+        return write
+
+    def _list(self, shape: ListShape, name: str) -> Write:
+        if shape.serialization.get("flattened"):
+            item = self._element(shape.member, shape.member.serialization.get("name", name))
+            return lambda value: "".join([item(one) for one in value])
+        item = self._element(shape.member, shape.member.serialization.get("name", "member"))
+        return lambda value: f"<{name}>{''.join([item(one) for one in value])}</{name}>"
+
+    def _map(self, shape: MapShape, name: str) -> Write:
+        key = self._element(shape.key, shape.key.serialization.get("name", "key"))
+        item = self._element(shape.value, shape.value.serialization.get("name", "value"))
+        if shape.serialization.get("flattened"):
+            return lambda value: "".join([f"<{name}>{key(own)}{item(one)}</{name}>" for own, one in value.items()])
+        return lambda value: (
+            f"<{name}>"
+            + "".join([f"<entry>{key(own)}{item(one)}</entry>" for own, one in value.items()])
+            + f"</{name}>"
+        )
+
+
+def _namespace(shape: StructureShape) -> str:
     namespace = shape.serialization.get("xmlNamespace")
-    if isinstance(namespace, Mapping):
-        prefix = f":{namespace['prefix']}" if namespace.get("prefix") else ""
-        found += f' xmlns{prefix}="{attribute(namespace)}"'
-    for name, member in shape.members.items():
-        if member.serialization.get("xmlAttribute") and value.get(name) is not None:
-            found += f' {member.serialization.get("name", name)}="{escape(str(value[name]))}"'
-    return found
+    if not isinstance(namespace, Mapping):
+        return ""
+    prefix = f":{namespace['prefix']}" if namespace.get("prefix") else ""
+    return f' xmlns{prefix}="{attribute(namespace)}"'
 
 
-def _list(shape: Any, value: Any, name: str) -> str:
-    if shape.serialization.get("flattened"):
-        own = shape.member.serialization.get("name", name)
-        return "".join(_element(shape.member, item, own) for item in value)
-    own = shape.member.serialization.get("name", "member")
-    return f"<{name}>{''.join(_element(shape.member, item, own) for item in value)}</{name}>"
-
-
-def _map(shape: Any, value: Mapping[str, Any], name: str) -> str:
-    key_name, value_name = shape.key.serialization.get("name", "key"), shape.value.serialization.get("name", "value")
-    flattened = shape.serialization.get("flattened")
-    entry = name if flattened else "entry"
-    entries = "".join(
-        f"<{entry}>{_element(shape.key, key, key_name)}{_element(shape.value, item, value_name)}</{entry}>"
-        for key, item in value.items()
-    )
-    return entries if flattened else f"<{name}>{entries}</{name}>"
-
-
-def _scalar(shape: Shape, value: Any) -> str:
+def _scalar(shape: Shape) -> Write:
     match shape.type_name:
         case "boolean":
-            return "true" if value else "false"
+            return lambda value: "true" if value else "false"
         case "timestamp":
-            return timestamps.write(value, shape.serialization.get("timestampFormat", "iso8601"))
+            form = shape.serialization.get("timestampFormat", "iso8601")
+            return lambda value: timestamps.write(value, form)
         case "blob":
-            return base64.b64encode(value).decode()
+            return lambda value: base64.b64encode(value).decode()
         case "float" | "double":
-            return number(value)
+            return number
+        case "integer" | "long":
+            return str
         case _:
-            return escape(str(value))
+            return lambda value: escape(str(value))

@@ -20,7 +20,8 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import botocore
@@ -65,6 +66,7 @@ class Authority:
         self._key = key
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
         self._lock = threading.Lock()
+        self._bundles: dict[tuple[_Source, ...], Path] = {}
         self._contexts: OrderedDict[str, tuple[float, ssl.SSLContext]] = OrderedDict()
 
     @classmethod
@@ -157,45 +159,69 @@ class Authority:
         Its name is its content's hash: clients with different roots do not overwrite each other's.
         Raises ConfigurationError when a bundle that the environment names can't be read, or ours not be written.
         """
-        certificates = dict.fromkeys(_trusted(environ))
+        sources = tuple(_sources(environ))
+        with self._lock:
+            path = self._bundles.get(sources)
+            if path is None or not path.exists():
+                path = self._bundles[sources] = self._write_bundle(sources)
+        return path
+
+    def _write_bundle(self, sources: tuple[_Source, ...]) -> Path:
+        certificates = dict.fromkeys(block for source in sources for block in source.certificates())
         certificates[_pem(self.certificate).decode().strip()] = None
         content = ("\n".join(certificates) + "\n").encode()
         path = self.folder / f"bundle-{hashlib.sha256(content).hexdigest()[:12]}.pem"
         if not path.exists():
             try:
                 write_private(path, content)
+                path.chmod(0o644)
             except OSError as error:
                 raise ConfigurationError(f"{path} can't be written: {error.strerror or error}") from error
-            path.chmod(0o644)
         return path
 
 
-def _trusted(environ: Mapping[str, str]) -> list[str]:
-    """The PEM blocks of the user's own bundles, the system's roots and botocore's copy of the public ones."""
-    found: list[str] = []
+@dataclass(frozen=True)
+class _Source:
+    """A file of roots as it is now, and the variable that names it (empty: nobody's)."""
+
+    path: Path
+    variable: str
+    changed: int
+    size: int
+
+    @classmethod
+    def of(cls, path: Path, variable: str = "") -> _Source:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise _unreadable(path, variable, error) from error
+        return cls(path, variable, found.st_mtime_ns, found.st_size)
+
+    def certificates(self) -> list[str]:
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise _unreadable(self.path, self.variable, error) from error
+        return _CERTIFICATE.findall(text.replace("\r\n", "\n"))
+
+
+def _sources(environ: Mapping[str, str]) -> Iterator[_Source]:
+    """The user's own bundles, the system's roots and botocore's copy of the public ones."""
     for variable in (*BUNDLE_VARIABLES, *OVERRIDING_VARIABLES):
         if named := environ.get(variable):
-            found += _bundle_of(Path(named), variable)
-    system = ssl.get_default_verify_paths()
-    for known in (system.openssl_cafile, str(Path(botocore.__file__).parent / "cacert.pem")):
+            path = Path(named)
+            files = sorted(path.iterdir()) if path.is_dir() else [path]  # requests takes a folder too
+            yield from (_Source.of(file, variable) for file in files if not file.is_dir())
+    for known in (ssl.get_default_verify_paths().openssl_cafile, str(Path(botocore.__file__).parent / "cacert.pem")):
         if known and Path(known).is_file():
-            found += _certificates(Path(known))
-    return found
+            yield _Source.of(Path(known))
 
 
-def _bundle_of(path: Path, variable: str) -> list[str]:
-    try:
-        if path.is_dir():  # requests takes a folder of certificates too
-            return [block for file in sorted(path.iterdir()) if file.is_file() for block in _certificates(file)]
-        return _certificates(path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{variable} names {path}, which can't be read: {error.strerror or error}. Unset it or mend it."
-        ) from error
-
-
-def _certificates(path: Path) -> list[str]:
-    return _CERTIFICATE.findall(path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n"))
+def _unreadable(path: Path, variable: str, error: OSError) -> ConfigurationError:
+    reason = error.strerror or error
+    if not variable:
+        return ConfigurationError(f"The roots that this machine trusts ({path}) can't be read: {reason}.")
+    return ConfigurationError(f"{variable} names {path}, which can't be read: {reason}. Unset it or mend it.")
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

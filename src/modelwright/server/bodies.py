@@ -16,8 +16,8 @@ from modelwright.errors import AwsError
 from modelwright.objects import checksums, errors
 from modelwright.protocol.payload import Decoder
 
-PIECE = 1024 * 1024
-"""What a service gets at a time: large enough for threads to be worth it, small enough to forget about memory."""
+BATCH = 1024 * 1024
+"""What is hashed at a time: large enough for a thread to be worth it, small enough to forget about memory."""
 WHOLE_LIMIT = 32 * 1024 * 1024
 """The largest body of an operation that does not stream. AWS's own limits are lower, and an operation's business."""
 IDLE_SECONDS = 120.0
@@ -55,15 +55,17 @@ class Incoming:
                 )
         return b"".join(pieces)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """All of it in pieces of about PIECE bytes. Raises AwsError, Disconnected."""
+    async def batches(self) -> AsyncIterator[list[bytes]]:
+        """All of it, as it came, in batches of about BATCH bytes. Raises AwsError, Disconnected.
+
+        Not joined: to copy a megabyte costs as much as to hash it.
+        """
         while not self.ended:
-            gathered, size = [], 0
-            while size < PIECE and not self.ended:
-                gathered.append(await self.piece())
-                size += len(gathered[-1])
-            if size:
-                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            batch, size = [], 0
+            while size < BATCH and not self.ended:
+                batch.append(await self.piece())
+                size += len(batch[-1])
+            yield batch
 
     async def piece(self) -> bytes:
         """What has come since the last call. Raises AwsError when nothing comes for long, Disconnected."""
@@ -137,13 +139,17 @@ def _algorithm(name: str) -> str:
 async def streamed(incoming: Incoming, decoder: Decoder, trailers: Trailers) -> AsyncGenerator[bytes, None]:
     """The bytes that the client meant. Raises AwsError instead of ending when they are not what was promised."""
 
-    def take(data: bytes) -> list[bytes]:
-        pieces = decoder.feed(data)
+    def take(batch: list[bytes]) -> list[bytes]:
+        pieces = [piece for data in batch for piece in decoder.feed(data)]
         trailers.update(pieces)
         return pieces
 
-    async for data in incoming.pieces():
-        for piece in take(data) if len(data) <= _INLINE else await asyncio.to_thread(take, data):
+    async for batch in incoming.batches():
+        small = sum(map(len, batch)) <= _INLINE
+        pieces = take(batch) if small else await asyncio.to_thread(take, batch)
+        batch.clear()
+        for index in range(len(pieces)):
+            piece, pieces[index] = pieces[index], b""  # whoever takes it decides how long it lives
             yield piece
     decoder.finish()
     trailers.check(decoder.trailers)

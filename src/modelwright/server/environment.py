@@ -57,24 +57,31 @@ SageMaker:
 
 
 def client_environment(
-    settings: Settings, url: str, key: AccessKey, authority: Authority, environ: Mapping[str, str]
+    settings: Settings,
+    url: str,
+    key: AccessKey,
+    authority: Authority,
+    environ: Mapping[str, str],
+    *,
+    region: str | None = None,
 ) -> dict[str, str]:
-    """What to set for a client whose environment is `environ`. `url` is the running server's.
+    """What to set for a client whose environment is `environ`. `url` is the running server's; `region` is the client's
+    where that is known better than by its environment (a job's).
 
     Raises ConfigurationError when a file that the environment names can't be read.
     """
     before = original(environ)
-    region, default_region = _regions(settings, environ)  # as it is now: it may have been changed since
+    own, default = (region, region) if region else _regions(settings, environ)
     variables = {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": key.id,
         "AWS_SECRET_ACCESS_KEY": key.secret,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": default_region,
+        "AWS_REGION": own,
+        "AWS_DEFAULT_REGION": default,
         "AWS_EC2_METADATA_DISABLED": "true",
         **_telemetry(settings, before),
     }
-    if is_loopback(urlsplit(url).hostname or ""):
+    if is_loopback(settings.host) and is_loopback(urlsplit(url).hostname or ""):  # else it is no proxy: see `connect`
         bundle = str(authority.bundle(before))
         variables |= dict.fromkeys(BUNDLE_VARIABLES, bundle)
         variables |= dict.fromkeys((name for name in OVERRIDING_VARIABLES if name in before), bundle)
@@ -111,7 +118,10 @@ def original(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _regions(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
-    """AWS_REGION and AWS_DEFAULT_REGION: the user's own (boto3 reads the second only), else the setting."""
+    """AWS_REGION and AWS_DEFAULT_REGION: the user's own (boto3 reads the second only), else the setting.
+
+    From the environment as it is now, not as it was before us: the user may have chosen another one since.
+    """
     own, default = environ.get("AWS_REGION"), environ.get("AWS_DEFAULT_REGION")
     fallback = own or default or _profile_region(environ) or settings.region
     return own or fallback, default or fallback

@@ -76,16 +76,21 @@ def running(settings: Settings) -> Running | None:
     present = _read(settings.server_file)
     if present is None or not _lives(present.pid):
         return None
+    return present if held(settings) else None
+
+
+def held(settings: Settings) -> bool:
+    """Whether a server has this home: it runs, is just starting, or is not quite gone."""
     try:
         handle = os.open(settings.server_lock, os.O_RDONLY)
     except OSError:
-        return None
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return present
+        return True
     else:
-        return None
+        return False
     finally:
         os.close(handle)
 

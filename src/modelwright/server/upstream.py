@@ -29,16 +29,17 @@ class Upstream:
     no_proxy: str = ""
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Upstream:
-        """What an environment says. Lower case wins, as in curl and requests."""
+    def of(cls, environ: Mapping[str, str], own: str = "") -> Upstream:
+        """What an environment says. Lower case wins, as in curl and requests.
+
+        `own` is the URL of the server itself: in an environment made for its clients it is no way out.
+        """
 
         def read(*names: str) -> str:
             return next((environ[name] for name in names if environ.get(name)), "")
 
-        return cls(
-            proxy=read("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-            no_proxy=read("no_proxy", "NO_PROXY"),
-        )
+        proxy = read("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+        return cls(proxy="" if proxy.rstrip("/") == own else proxy, no_proxy=read("no_proxy", "NO_PROXY"))
 
     def proxy_for(self, host: str) -> str:
         """The proxy's URL for a host; empty: connect directly."""

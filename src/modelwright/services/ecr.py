@@ -18,6 +18,7 @@ from modelwright.errors import AwsError, InvalidParameterException, UnsupportedO
 from modelwright.images.store import ImageStore, Record, Repository, Tag
 from modelwright.images.uris import Reference
 from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, refused
 
 MEDIA_TYPE = "application/vnd.modelwright.image.v1+json"
 TOKEN_SECONDS = 12 * 3600
@@ -25,6 +26,31 @@ PAGE = 100
 MOST_TAGS = 50
 
 _Item = TypeVar("_Item")
+
+_NAMED: Table = {"registryId": HONOURED, "repositoryName": HONOURED}
+MUTABILITY_MEMBERS: Table = {
+    **_NAMED,
+    "imageTagMutability": refused("Use MUTABLE or IMMUTABLE.", "MUTABLE", "IMMUTABLE"),
+    "imageTagMutabilityExclusionFilters": refused("Use MUTABLE or IMMUTABLE for all tags."),
+}
+SCANNING_MEMBERS: Table = {
+    **_NAMED,
+    "imageScanningConfiguration": {"scanOnPush": refused("Images are not scanned here.", False)},
+}
+CREATE_MEMBERS: Table = {
+    **MUTABILITY_MEMBERS,
+    **SCANNING_MEMBERS,
+    "tags": HONOURED,
+    "encryptionConfiguration": {
+        "encryptionType": refused("There are no KMS keys here.", "AES256"),
+        "kmsKey": refused("There are no KMS keys here."),
+    },
+}
+GET_MEMBERS: Table = {
+    **_NAMED,
+    "imageIds": HONOURED,
+    "acceptedMediaTypes": refused(f"Images here have one form, {MEDIA_TYPE}: leave it out.", [MEDIA_TYPE]),
+}
 
 
 class Ecr:
@@ -36,16 +62,12 @@ class Ecr:
 
     # Repositories
 
-    @operation("CreateRepository")
+    @operation("CreateRepository", members=CREATE_MEMBERS)
     def create_repository(self, context: Context, parameters: Document) -> Document:
         """Raises RepositoryAlreadyExistsException."""
         _check_registry(context, parameters)
         name = parameters["repositoryName"]
-        document: Document = {
-            "imageTagMutability": _mutability("CreateRepository", parameters),
-            "imageScanningConfiguration": _scanning("CreateRepository", parameters),
-            "encryptionConfiguration": _encryption(parameters),
-        }
+        document: Document = {"imageTagMutability": parameters.get("imageTagMutability", "MUTABLE")}
         if parameters.get("tags"):
             document["_tags"] = _merged_tags([], parameters["tags"])
         made = self._store.create_repository(name, document)
@@ -79,23 +101,22 @@ class Ecr:
             raise _no_repository(context, name)
         return {"repository": _repository(context, gone)}
 
-    @operation("PutImageTagMutability")
+    @operation("PutImageTagMutability", members=MUTABILITY_MEMBERS)
     def put_image_tag_mutability(self, context: Context, parameters: Document) -> Document:
         _check_registry(context, parameters)
-        mutability = _mutability("PutImageTagMutability", parameters)
+        mutability = parameters["imageTagMutability"]
         name = parameters["repositoryName"]
         self._update(context, name, lambda document: document.update(imageTagMutability=mutability))
         return {"registryId": context.account, "repositoryName": name, "imageTagMutability": mutability}
 
-    @operation("PutImageScanningConfiguration")
+    @operation("PutImageScanningConfiguration", members=SCANNING_MEMBERS)
     def put_image_scanning_configuration(self, context: Context, parameters: Document) -> Document:
         _check_registry(context, parameters)
-        scanning = _scanning("PutImageScanningConfiguration", parameters)
         self._repository(context, parameters["repositoryName"])
         return {
             "registryId": context.account,
             "repositoryName": parameters["repositoryName"],
-            "imageScanningConfiguration": scanning,
+            "imageScanningConfiguration": {"scanOnPush": False},
         }
 
     @operation("GetRepositoryPolicy")
@@ -181,13 +202,9 @@ class Ecr:
         page, token = _page(sorted(digests), lambda digest: digest, parameters)
         return {"imageDetails": [self._details(context, tags, digest) for digest in page], **token}
 
-    @operation("BatchGetImage")
+    @operation("BatchGetImage", members=GET_MEMBERS)
     def batch_get_image(self, context: Context, parameters: Document) -> Document:
         """The manifests; of what isn't there, why."""
-        if parameters.get("acceptedMediaTypes") and MEDIA_TYPE not in parameters["acceptedMediaTypes"]:
-            raise UnsupportedOperation.member(
-                "BatchGetImage", "acceptedMediaTypes", f"Images here have one form, {MEDIA_TYPE}: leave it out."
-            )
         tags = self._tags(context, parameters)
         images, failures = [], []
         for image in parameters["imageIds"]:
@@ -334,28 +351,6 @@ def _check_registry(context: Context, parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _mutability(name: str, parameters: Mapping[str, Any]) -> str:
-    mutability = str(parameters.get("imageTagMutability", "MUTABLE"))
-    if mutability not in ("MUTABLE", "IMMUTABLE") or parameters.get("imageTagMutabilityExclusionFilters"):
-        raise UnsupportedOperation.member(name, "imageTagMutabilityExclusionFilters", "Use MUTABLE or IMMUTABLE.")
-    return mutability
-
-
-def _scanning(name: str, parameters: Mapping[str, Any]) -> Document:
-    if parameters.get("imageScanningConfiguration", {}).get("scanOnPush"):
-        raise UnsupportedOperation.member(name, "imageScanningConfiguration.scanOnPush", "Images are not scanned here.")
-    return {"scanOnPush": False}
-
-
-def _encryption(parameters: Mapping[str, Any]) -> Document:
-    kind = parameters.get("encryptionConfiguration", {}).get("encryptionType", "AES256")
-    if kind != "AES256":
-        raise UnsupportedOperation.member(
-            "CreateRepository", f"encryptionConfiguration.encryptionType {kind}", "There are no KMS keys here."
-        )
-    return {"encryptionType": kind}
-
-
 def _merged_tags(present: Iterable[Mapping[str, str]], new: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     merged = {tag["Key"]: tag.get("Value", "") for tag in (*present, *new)}
     if len(merged) > MOST_TAGS:
@@ -425,7 +420,7 @@ def _page(
     start = 0
     if "nextToken" in parameters:
         try:
-            last = base64.urlsafe_b64decode(parameters["nextToken"].encode()).decode()
+            last = base64.b64decode(parameters["nextToken"].encode(), altchars=b"-_", validate=True).decode()
         except ValueError:
             raise InvalidParameterException("nextToken is not one of this operation's.") from None
         start = sum(key(item) <= last for item in items)

@@ -267,6 +267,14 @@ class TestRun:
         )
         assert [(image.root / name).read_text() for name in ("one", "two", "three")] == ["one\n", "two\n", "bash\n"]
 
+    def test_debian_packages_in_a_script(self, build, built):
+        if shutil.which("dpkg-query") is None:
+            pytest.skip("this machine has no Debian packages")
+        image = built("FROM scratch\nRUN apt-get update | cat && apt-get -y install coreutils=1 && echo ok > /ok\n")
+        assert [path.name for path in image.root.iterdir()] == ["ok"]
+        with pytest.raises(AwsError, match="lacks the Debian packages: no-such-package"):
+            build("FROM scratch\nRUN (apt-get install -y coreutils no-such-package)\n")
+
     def test_a_failure_names_the_line_and_what_was_printed(self, build):
         with pytest.raises(AwsError, match=r"(?s)Dockerfile line 2: RUN echo wrong.*wrong.*exit code 3") as caught:
             build("FROM scratch\nRUN echo wrong >&2 ; exit 3\n")

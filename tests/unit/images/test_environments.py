@@ -9,7 +9,7 @@ import pytest
 
 from modelwright.errors import AwsError
 from modelwright.images.environments import Environments
-from modelwright.images.provision import Install, make_install
+from modelwright.images.provision import Install, make_install, pins_torch
 from support.wheels import make_wheel
 
 
@@ -144,6 +144,29 @@ def test_torch_stays_where_it_is(environments, seed, wheels):
     assert over.constraints.read_text() == "torch==2.1.0\n"
     with pytest.raises(AwsError, match="torch"):
         install(environments, older, "torch>2.13")
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ("torch", False),
+        ("torch>=2", False),
+        ("torchvision==0.1", False),
+        ("torch-geometric<3", False),
+        ("torch==2.1.0", True),
+        ("torch[opt] ~= 2.1", True),
+        ("torch>=2,<2.5", True),
+        ("torch @ file:///x.whl", True),
+        ("torch # ==", False),
+    ],
+)
+def test_what_counts_as_a_torch_of_the_users_own(line, own):
+    assert pins_torch([line]) is own
+
+
+def test_a_moved_home_is_noticed(environments, seed, tmp_path):
+    (tmp_path / "environments").rename(tmp_path / "elsewhere")
+    assert Environments(tmp_path / "elsewhere", tmp_path / "cache", {"torch": "2.13.0"}).find(seed.id) is None
 
 
 def test_a_pin_of_the_users_in_a_requirements_file_counts(environments, seed, wheels, tmp_path):

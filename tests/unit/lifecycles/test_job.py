@@ -8,8 +8,8 @@ from modelwright.lifecycles import job as lifecycle
 from modelwright.lifecycles.job import Effect, Job, algorithm_error, apply, decide, outstanding, verdict
 from modelwright.lifecycles.job_document import processing, training
 
-PREPARED = ("Prepared", {"Began": 5.0, "MaxRuntime": 60, "Inputs": True, "Continuous": False})
-STARTED = ("Started", {"Handle": {"runtime": "process", "name": "a"}})
+PREPARED = ("Prepared", {"Began": 5.0, "MaxRuntime": 60, "Continuous": False})
+STARTED = ("Started", {"Handle": {"runtime": "process", "name": "a"}, "Began": 5.0, "Inputs": True})
 EXITED = ("Exited", {"Code": 0, "Ended": 20.0})
 ENDED = ("Ended", {"Status": "Completed"})
 LIFE = [("Created", {}), PREPARED, STARTED, EXITED, ENDED]

@@ -7,7 +7,7 @@ from modelwright.objects.directory import DirectoryStore
 
 @pytest.fixture
 def store(tmp_path):
-    store = DirectoryStore(tmp_path / "objects")
+    store = DirectoryStore(tmp_path / "objects", fsync=False)
     store.create_bucket("bucket", "us-east-1")
     yield store
     store.close()

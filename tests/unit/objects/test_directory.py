@@ -1,5 +1,6 @@
 """The embedded store: buckets and objects, conditions, copies, tags, and what stays on the disk."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -342,3 +343,23 @@ def test_a_file_with_other_links_is_not_taken(store, tmp_path):
 def test_blobs_are_read_only(store, tmp_path):
     store.put_bytes("bucket", "k", b"x")
     assert {path.stat().st_mode & 0o222 for path in blobs(tmp_path)} == {0}
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(AwsError) as error:
+        store.put_bytes("bucket", "k", b"x")
+    assert code(error) == ("InsufficientStorage", 507)
+    assert blobs(tmp_path) == []
+
+
+def test_threads_that_end_give_their_connections_back(store):
+    store.put_bytes("bucket", "k", b"x")
+    for _ in range(20):
+        reader = threading.Thread(target=store.read, args=("bucket", "k"))
+        reader.start()
+        reader.join()
+    assert len(store._index._connections) < 10

@@ -1,15 +1,12 @@
 """botocore writes, we read; we write, botocore reads: over the operations of many services and all protocols."""
 
-import io
-
 import pytest
-from botocore.parsers import create_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelwright.protocol import parser, router, serializer, spec
 from modelwright.protocol.router import Route
-from support.wire_clients import serialized
+from support.wire_clients import read_by_botocore, serialized
 from support.wire_shapes import for_botocore, from_botocore, input_of, output_of, same
 
 SERVICES = [
@@ -41,12 +38,23 @@ SERVICES = [
     ("sns", "query"),
 ]
 EXACT = ("json", "rest-json", "smithy-rpc-v2-cbor")
-MANY = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+OURS = {"sagemaker", "s3", "sts", "iam", "logs", "ecr", "sagemaker-runtime"}
+
+
+def many(service):
+    """Settings: more examples of the services that Modelwright has."""
+    return settings(
+        max_examples=100 if service in OURS else 30,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+ODD = {
+    "GetBucketLocation",  # botocore reads it beside its parser; test_serializer has it
+    "ListDirectoryBuckets",  # told apart by s3express's host name
+}
 
 
 def operations(service):
@@ -58,7 +66,7 @@ def operations(service):
             for operation in models
             if not operation.has_event_stream_input
             and not operation.has_event_stream_output
-            and not (service == "s3" and operation.deprecated)  # another operation has taken its place
+            and not (service == "s3" and (operation.deprecated or operation.name in ODD))
         ]
     )
 
@@ -74,7 +82,7 @@ def route_to(operation, protocol, request):
 
 @pytest.mark.parametrize(("service", "protocol"), SERVICES)
 def test_what_botocore_writes_is_what_we_read(service, protocol):
-    @MANY
+    @many(service)
     @given(st.data())
     def check(data):
         operation = data.draw(operations(service))
@@ -88,6 +96,9 @@ def test_what_botocore_writes_is_what_we_read(service, protocol):
             parsed, parameters = (
                 {k: v for k, v in one.items() if (k, v) != (payload, b"")} for one in (parsed, parameters)
             )
+        if service == "s3":
+            parsed.pop("ContentLength", None)  # which HTTP itself says too
+            parameters.pop("ContentLength", None)
         assert same(parsed, parameters, exact=protocol in EXACT)
 
     check()
@@ -95,46 +106,19 @@ def test_what_botocore_writes_is_what_we_read(service, protocol):
 
 @pytest.mark.parametrize(("service", "protocol"), SERVICES)
 def test_what_we_write_is_what_botocore_reads(service, protocol):
-    @MANY
+    @many(service)
     @given(st.data())
     def check(data):
         operation = data.draw(operations(service))
         result = data.draw(output_of(operation, protocol))
         if service == "s3" and operation.name.startswith("List"):
             result.pop("EncodingType", None)  # botocore's client decodes keys, its parser alone does not
-        response = serializer.serialize(Route(service, operation.name, protocol), result, "id", strict=True)
+        response = serializer.serialize(Route(service, operation.name, protocol), result, "id")
         parsed = read_by_botocore(response, operation, protocol)
+        for name, member in operation.output_shape.members.items() if operation.output_shape is not None else ():
+            if member.serialization.get("location") == "statusCode" and name not in result:
+                parsed.pop(name)  # there always is a status
         exact = protocol in EXACT and not operation.has_streaming_output
         assert same(from_botocore(operation.output_shape, parsed), result, exact=exact)
 
     check()
-
-
-def read_by_botocore(response, operation, protocol):
-    body = response.body
-    shape = operation.output_shape
-    if operation.has_streaming_output:
-        body = io.BytesIO(body)
-    answer = {"status_code": response.status, "headers": Headers(response.headers), "body": body}
-    parsed = create_parser(protocol).parse(answer, shape)
-    if operation.has_streaming_output:
-        member = shape.serialization["payload"]
-        parsed[member] = parsed[member].read()
-    assert parsed.pop("ResponseMetadata")["HTTPStatusCode"] == response.status
-    return parsed
-
-
-class Headers(dict):
-    """Header names in lower case, as botocore's own has them."""
-
-    def __init__(self, pairs):
-        super().__init__((name.lower(), value) for name, value in pairs)
-
-    def get(self, name, default=None):
-        return super().get(name.lower(), default)
-
-    def __contains__(self, name):
-        return super().__contains__(name.lower())
-
-    def __getitem__(self, name):
-        return super().__getitem__(name.lower())

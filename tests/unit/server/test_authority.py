@@ -164,3 +164,24 @@ def test_a_bundle_of_a_bundle_is_the_same_bundle(authority: Authority) -> None:
 def test_a_bundle_that_is_not_there_is_a_clear_error(authority: Authority, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="REQUESTS_CA_BUNDLE"):
         authority.bundle({"REQUESTS_CA_BUNDLE": str(tmp_path / "missing.pem")})
+
+
+def test_a_bundle_follows_its_sources(authority: Authority, tmp_path: Path) -> None:
+    file = tmp_path / "company.pem"
+    blocks = [f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n" for name in ("ONE", "OTHER")]
+    file.write_text(blocks[0])
+    first = authority.bundle({"SSL_CERT_FILE": str(file)})
+    file.write_text("".join(blocks))
+    assert "OTHER" in authority.bundle({"SSL_CERT_FILE": str(file)}).read_text()
+    assert "OTHER" not in first.read_text()  # a client may still be using it
+    first.unlink()
+    file.write_text(blocks[0])
+    assert authority.bundle({"SSL_CERT_FILE": str(file)}).exists()
+
+
+def test_a_folder_of_roots(authority: Authority, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"-----BEGIN CERTIFICATE-----\n{name}{name}\n-----END CERTIFICATE-----\n")
+    text = authority.bundle({"REQUESTS_CA_BUNDLE": str(tmp_path)}).read_text()
+    assert "\naa\n" in text
+    assert "\nbb\n" in text

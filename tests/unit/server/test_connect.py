@@ -343,6 +343,11 @@ class TestUpstream:
     def test_which_proxy(self, environ: dict[str, str], host: str, expected: str) -> None:
         assert Upstream.of(environ).proxy_for(host) == expected
 
+    def test_a_server_is_not_its_own_way_out(self) -> None:
+        environ = {"HTTPS_PROXY": "http://127.0.0.1:7070/"}
+        assert Upstream.of(environ, "http://127.0.0.1:7070").proxy_for("example.com") == ""
+        assert Upstream.of(environ, "http://127.0.0.1:7071").proxy_for("example.com") != ""
+
     def test_a_kind_that_we_do_not_speak(self, authority: Authority) -> None:
         with running(Proxy(authority, Upstream("socks5://127.0.0.1:1080"), local=True)) as server:
             answer = server.ask(b"CONNECT pypi.example:443 HTTP/1.1\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def install_requirements(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-r", str(file)]
     environment = dict(os.environ)
     if _pins_torch(file):
-        # The image's own torch is held by a constraint; a pin of the user's takes its place.
+        # The image's own torch is held by a constraint; a bound of the user's takes its place.
         environment.pop("PIP_CONSTRAINT", None)
     code = subprocess.call(command, cwd=folder, env=environment)
     if code != 0:
@@ -57,8 +58,9 @@ def install_requirements(folder: Path) -> None:
 
 
 def _pins_torch(file: Path) -> bool:
-    lines = (line.split("#")[0].replace(" ", "").lower() for line in file.read_text().splitlines())
-    return any(line.startswith(("torch==", "torch@")) for line in lines)
+    return (
+        re.search(r"^\s*torch(?![\w.-])[^#\n]*(==|@|<|~=)", file.read_text(), re.IGNORECASE | re.MULTILINE) is not None
+    )
 
 
 def _download(location: str, file: Path) -> None:
@@ -81,5 +83,8 @@ def _unpack(file: Path, target: Path) -> None:
     if not tarfile.is_tarfile(file):
         shutil.copy2(file, target / file.name)
         return
-    with tarfile.open(file) as tar:
-        tar.extractall(target, filter="data")
+    try:
+        with tarfile.open(file) as tar:
+            tar.extractall(target, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(f"the code can't be unpacked: {error}") from error

@@ -42,6 +42,9 @@ def main() -> int:
         _write_failure(str(error))
         print(f"train: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        _write_failure(f"Framework Error: {type(error).__name__}: {error}")
+        raise
 
 
 def _train() -> int:

@@ -76,7 +76,10 @@ def copy_source(context: Context, parameters: dict[str, Any]) -> tuple[str, str]
         raise access_denied()
     text: str = parameters["CopySource"]
     path, found, version = text.partition("?versionId=")
-    decoded = unquote(path.removeprefix("/"))
+    try:
+        decoded = unquote(path.removeprefix("/"), errors="strict")
+    except UnicodeDecodeError:
+        raise errors.invalid_argument("Copy Source must be URL-encoded UTF-8", "x-amz-copy-source", text) from None
     if decoded.startswith("arn:"):
         raise UnsupportedOperation.member(
             "CopyObject", f"CopySource '{decoded}'", "Access points are not supported: name it bucket/key."

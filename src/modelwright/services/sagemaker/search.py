@@ -108,8 +108,13 @@ def _name(kind: str, expression: Document) -> str | None:
     """A part of the name that every result must have, so that the database can leave out the rest."""
     if expression.get("Operator", "And") == "And":
         for each in expression.get("Filters", []):
-            if each["Name"] == f"{kind}Name" and each.get("Operator", "Equals") in ("Equals", "Contains"):
-                return str(each.get("Value", "")) or None
+            if each.get("Operator", "Equals") not in ("Equals", "Contains"):
+                continue
+            value = str(each.get("Value", ""))
+            if each["Name"] == f"{kind}Name":
+                return value or None
+            if each["Name"] == ARNS[kind] and "/" in value:  # what follows the last slash of an ARN is of the name
+                return value.rpartition("/")[2] or None
     return None
 
 
