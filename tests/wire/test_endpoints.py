@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 import time
 
 import pytest
@@ -181,3 +182,38 @@ def test_the_command_line(server, sagemaker, image, tmp_path):
     assert failed.returncode == 1
     assert failed.stderr.startswith(b"modelwright: ValidationError: Endpoint nobody of account"), failed.stderr
     delete(sagemaker, "cli")
+
+
+INFERENCE = """
+import json, pathlib
+
+def model_fn(folder):
+    return json.loads((pathlib.Path(folder) / "weights.json").read_text())["factor"]
+
+def predict_fn(data, model):
+    return data * model
+"""
+
+
+def test_sdk_v2_serves_a_script_with_a_framework_image(server, tmp_path):
+    (tmp_path / "inference.py").write_text(INFERENCE)
+    (tmp_path / "weights.json").write_text('{"factor": 3}')
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "weights.json", "weights.json")
+    lines = python(server, "sdk2", f"""
+import sagemaker
+from sagemaker.sklearn.model import SKLearnModel
+session = sagemaker.Session()
+data = session.upload_data("{tmp_path}/model.tar.gz", key_prefix="script")
+model = SKLearnModel(model_data=data, role=sagemaker.get_execution_role(), entry_point="{tmp_path}/inference.py",
+                     framework_version="1.2-1", sagemaker_session=session, name="script-model")
+predictor = model.deploy(1, "ml.m5.large", endpoint_name="script", wait=False)
+session.wait_for_endpoint("script", poll=0.5)
+say(predictor.predict([[1, 2]]).tolist())
+try:
+    session.sagemaker_runtime_client.invoke_endpoint(EndpointName="script", Body=b"[1", ContentType="application/json")
+except session.sagemaker_runtime_client.exceptions.ModelError as error:
+    say(error.response["OriginalStatusCode"])
+predictor.delete_endpoint()
+""")  # fmt: skip
+    assert lines == ["[[3, 6]]", "400"]
