@@ -42,6 +42,16 @@ SERVE = textwrap.dedent("""\
                 return self.answer(418, b"short and stout")
             if body.startswith(b"sleep "):
                 time.sleep(float(body.split()[1]))
+            if body in (b"pieces", b"cut"):
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for number in range(3):
+                    self.wfile.write(b"6\\r\\npiece%d\\r\\n" % number)
+                    time.sleep(0.05)
+                    if body == b"cut":
+                        os._exit(1)
+                return self.wfile.write(b"0\\r\\n\\r\\n")
             if body == b"files":
                 found = sorted(str(p.relative_to("/opt/ml")) for p in Path("/opt/ml").rglob("*") if p.is_file())
                 return self.answer(200, json.dumps(found).encode())

@@ -7,7 +7,7 @@ import tarfile
 import time
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
 from modelwright.images.library import LocalImages
 from support.hosting import SERVE
@@ -97,6 +97,15 @@ def test_it_works(sagemaker, runtime, image, server):
         runtime.invoke_endpoint(EndpointName="nobody", Body=b"")
     with pytest.raises(ClientError, match="InferenceComponentName"):
         runtime.invoke_endpoint(EndpointName="wire", Body=b"", InferenceComponentName="x")
+    streamed = runtime.invoke_endpoint_with_response_stream(EndpointName="wire", Body=b"pieces")
+    parts = [part["PayloadPart"]["Bytes"] for part in streamed["Body"]]
+    assert b"".join(parts) == b"piece0piece1piece2"
+    assert len(parts) > 1
+    assert streamed["InvokedProductionVariant"] == "AllTraffic"
+    with pytest.raises(runtime.exceptions.ModelError, match="short and stout"):
+        runtime.invoke_endpoint_with_response_stream(EndpointName="wire", Body=b"teapot")
+    with pytest.raises(EventStreamError, match="connection to the model was lost"):
+        list(runtime.invoke_endpoint_with_response_stream(EndpointName="wire", Body=b"cut")["Body"])
     streams = server.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/wire")["logStreams"]
     assert [stream["logStreamName"].startswith("AllTraffic/i-") for stream in streams] == [True]
     delete(sagemaker, "wire")

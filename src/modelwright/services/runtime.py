@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from modelwright.arns import Arn
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
-from modelwright.serving.router import Answer, Broken, NoEndpoint, NoReplica, NoVariant, Router
+from modelwright.serving.router import Answer, Broken, NoEndpoint, NoReplica, NoVariant, Router, StreamedAnswer
 
 MESSAGE_LIMIT = 2048
 """Characters of a container's error that are passed on."""
@@ -30,8 +32,13 @@ MEMBERS: Table = {
 }
 
 
+STREAM_MEMBERS: Table = {
+    name: rule for name, rule in MEMBERS.items() if name not in ("TargetModel", "EnableExplanations")
+}
+
+
 class Runtime:
-    """InvokeEndpoint."""
+    """InvokeEndpoint, whole and streamed."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -39,37 +46,88 @@ class Runtime:
     @operation("InvokeEndpoint", members=MEMBERS)
     async def invoke(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer. Raises ValidationError, ServiceUnavailable, and ModelError for the container's own."""
-        name = parameters["EndpointName"]
-        try:
-            answer = await self._router.invoke(
-                name, parameters.get("TargetVariant"), _headers(parameters), parameters["Body"]
-            )
-        except NoEndpoint:
-            raise AwsError(f"Endpoint {name} of account {context.account} not found.", code="ValidationError") from None
-        except NoVariant as error:
-            raise AwsError(
-                f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}.",
-                code="ValidationError",
-            ) from None
-        except NoReplica:
-            raise AwsError(
-                f"No instance of endpoint {name} takes requests at this moment; its log group "
-                f"/aws/sagemaker/Endpoints/{name} says why.",
-                code="ServiceUnavailable",
-                status=503,
-            ) from None
-        except TimeoutError:
-            text = (
-                "Your invocation timed out while waiting for a response from container primary. Review the latency "
-                "of the container, resolve the issue, and try again."
-            )
-            raise _model_error(context, name, 0, text) from None
-        except Broken as error:
-            raise _model_error(context, name, 0, f"The container gave no proper answer: {error}") from None
+        with _errors(context, parameters):
+            answer = await self._router.invoke(*_asked(parameters))
         if not 200 <= answer.status < 300:
-            text = answer.body.decode("utf-8", "replace")[:MESSAGE_LIMIT]
-            raise _model_error(context, name, answer.status, text)
-        return _result(answer)
+            raise _refusal(context, parameters, answer)
+        return {"Body": answer.body, **_told(answer)}
+
+    @operation("InvokeEndpointWithResponseStream", members=STREAM_MEMBERS)
+    async def invoke_with_response_stream(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """The model's answer as it comes. Errors before its beginning are those of InvokeEndpoint."""
+        with _errors(context, parameters):
+            answer = await self._router.stream(*_asked(parameters))
+        if isinstance(answer, StreamedAnswer):
+            return {"Body": _Events(answer), **_told(answer)}
+        raise _refusal(context, parameters, answer)
+
+
+class _Events:
+    """A streamed answer as the operation's events."""
+
+    def __init__(self, answer: StreamedAnswer) -> None:
+        self._answer = answer
+        self._ended = False
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> Document:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            return {"PayloadPart": {"Bytes": await anext(self._answer)}}
+        except TimeoutError:
+            return self._error("ModelInvocationTimeExceeded", "The model did not finish its answer in time.")
+        except Broken as error:
+            return self._error("StreamBroken", f"The connection to the model was lost: {error}")
+
+    def _error(self, code: str, message: str) -> Document:
+        self._ended = True
+        return {"ModelStreamError": {"ErrorCode": code, "Message": message}}
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes]:
+    return parameters["EndpointName"], parameters.get("TargetVariant"), _headers(parameters), parameters["Body"]
+
+
+@contextmanager
+def _errors(context: Context, parameters: Document) -> Iterator[None]:
+    """The router's errors as AWS's."""
+    name = parameters["EndpointName"]
+    try:
+        yield
+    except NoEndpoint:
+        raise AwsError(f"Endpoint {name} of account {context.account} not found.", code="ValidationError") from None
+    except NoVariant as error:
+        raise AwsError(
+            f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}.",
+            code="ValidationError",
+        ) from None
+    except NoReplica:
+        raise AwsError(
+            f"No instance of endpoint {name} takes requests at this moment; its log group "
+            f"/aws/sagemaker/Endpoints/{name} says why.",
+            code="ServiceUnavailable",
+            status=503,
+        ) from None
+    except TimeoutError:
+        text = (
+            "Your invocation timed out while waiting for a response from container primary. Review the latency "
+            "of the container, resolve the issue, and try again."
+        )
+        raise _model_error(context, name, 0, text) from None
+    except Broken as error:
+        raise _model_error(context, name, 0, f"The container gave no proper answer: {error}") from None
+
+
+def _refusal(context: Context, parameters: Document, answer: Answer) -> AwsError:
+    """The error for an answer that says no."""
+    text = answer.body.decode("utf-8", "replace")[:MESSAGE_LIMIT]
+    return _model_error(context, parameters["EndpointName"], answer.status, text)
 
 
 def _headers(parameters: Document) -> dict[str, str]:
@@ -80,8 +138,8 @@ def _headers(parameters: Document) -> dict[str, str]:
     return headers
 
 
-def _result(answer: Answer) -> Document:
-    result: Document = {"Body": answer.body, "InvokedProductionVariant": answer.variant}
+def _told(answer: Answer | StreamedAnswer) -> Document:
+    result: Document = {"InvokedProductionVariant": answer.variant}
     for member, name in (("ContentType", "Content-Type"), ("CustomAttributes", "X-Amzn-SageMaker-Custom-Attributes")):
         if name in answer.headers:
             result[member] = answer.headers[name]

@@ -13,6 +13,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 
@@ -20,6 +21,8 @@ from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
 
 TIMEOUT = 60.0
 """Seconds for a whole answer, as AWS documents them."""
+STREAM_TIMEOUT = 8 * 60.0
+"""Of one that streams."""
 LARGEST_ANSWER = 25 << 20
 KEEP_ALIVE = 1.5
 """Seconds that an unused connection is kept: less than model servers do (gunicorn: 2), or they close it under us."""
@@ -55,7 +58,45 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     variant: str
-    arn: str
+
+
+class StreamedAnswer:
+    """What the container says, as it comes: an asynchronous iterator of bytes that must be read to its end or closed.
+
+    Raises TimeoutError and Broken on the way.
+    """
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, variant: str, deadline: float, give_back: Callable[[], None]
+    ) -> None:
+        self.headers: Mapping[str, str] = response.headers
+        self.variant = variant
+        self._response = response
+        self._deadline = deadline
+        self._give_back: Callable[[], None] | None = give_back
+
+    def __aiter__(self) -> StreamedAnswer:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                piece = await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            raise Broken(str(error) or type(error).__name__) from error
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """The connection is kept if all was read."""
+        if self._give_back is not None:
+            give_back, self._give_back = self._give_back, None
+            if not self._response.content.at_eof():
+                self._response.close()
+            else:
+                self._response.release()
+            give_back()
 
 
 @dataclass
@@ -105,26 +146,54 @@ class Router:
 
         Raises NoEndpoint, NoVariant, NoReplica, Broken, TimeoutError.
         """
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        response, chosen, give_back = await self._send(endpoint, variant, headers, body, deadline)
+        try:
+            async with asyncio.timeout_at(deadline), response:
+                return Answer(response.status, response.headers, await _whole(response), chosen)
+        except aiohttp.ClientError as error:
+            raise Broken(str(error) or type(error).__name__) from error
+        finally:
+            give_back()
+
+    async def stream(
+        self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes
+    ) -> Answer | StreamedAnswer:
+        """The same, with an answer that comes in pieces; an Answer where the container said no."""
+        deadline = asyncio.get_running_loop().time() + STREAM_TIMEOUT
+        response, chosen, give_back = await self._send(endpoint, variant, headers, body, deadline)
+        if 200 <= response.status < 300:
+            return StreamedAnswer(response, chosen, deadline, give_back)
+        try:
+            async with asyncio.timeout_at(deadline), response:
+                return Answer(response.status, response.headers, await _whole(response), chosen)
+        except aiohttp.ClientError as error:
+            raise Broken(str(error) or type(error).__name__) from error
+        finally:
+            give_back()
+
+    async def _send(
+        self, endpoint: str, wanted: str | None, headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> tuple[aiohttp.ClientResponse, str, Callable[[], None]]:
+        """The head of an answer, the variant's name, and what must be called when the answer is over."""
         tried: set[str] = set()
         while True:
-            routes, chosen, replica = self._take(endpoint, variant, tried)
+            variant, replica = self._take(endpoint, wanted, tried)
+            give_back = partial(self._give_back, replica)
             try:
-                async with (
-                    asyncio.timeout(self._timeout),
-                    self._client().post(_url(replica), data=_sent(body), headers=headers) as response,
-                ):
-                    content = await response.content.read(LARGEST_ANSWER + 1)
-                    while len(content) <= LARGEST_ANSWER and not response.content.at_eof():
-                        content += await response.content.read(LARGEST_ANSWER + 1 - len(content))
-                    if len(content) > LARGEST_ANSWER:
-                        raise Broken(f"its answer is longer than {LARGEST_ANSWER} bytes")
-                    return Answer(response.status, response.headers, content, chosen.name, routes.arn)
+                async with asyncio.timeout_at(deadline):
+                    response = await self._client().post(_url(replica), data=_sent(body), headers=headers)
             except aiohttp.ClientConnectorError:
+                give_back()
                 tried.add(replica.id)
             except aiohttp.ClientError as error:
+                give_back()
                 raise Broken(str(error) or type(error).__name__) from error
-            finally:
-                self._give_back(replica)
+            except BaseException:
+                give_back()
+                raise
+            else:
+                return response, variant.name, give_back
 
     def close(self) -> None:
         """Close the kept connections. Not from the loop's own thread, and while the loop still runs."""
@@ -150,7 +219,7 @@ class Router:
             )
         return self._session
 
-    def _take(self, endpoint: str, wanted: str | None, tried: set[str]) -> tuple[Routes, VariantRoutes, Replica]:
+    def _take(self, endpoint: str, wanted: str | None, tried: set[str]) -> tuple[VariantRoutes, Replica]:
         """Choose, and count it as busy before anybody can take it out of service."""
         with self._lock:
             routes = self._routes.get(endpoint)
@@ -162,7 +231,7 @@ class Router:
                 raise NoReplica
             replica = min(replicas, key=lambda one: (self._requests(one), self._random.random()))
             self._loads.setdefault(replica.id, _Load()).requests += 1
-            return routes, variant, replica
+            return variant, replica
 
     def _requests(self, replica: Replica) -> int:
         load = self._loads.get(replica.id)
@@ -188,6 +257,15 @@ class Router:
             del self._loads[replica.id]
         for then in load.waiting:
             then()
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    content = b""
+    while not response.content.at_eof():
+        content += await response.content.read(LARGEST_ANSWER + 1 - len(content))
+        if len(content) > LARGEST_ANSWER:
+            raise Broken(f"its answer is longer than {LARGEST_ANSWER} bytes")
+    return content
 
 
 def _sent(body: bytes) -> bytes | io.BytesIO:
