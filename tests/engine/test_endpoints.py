@@ -124,6 +124,23 @@ def test_an_instance_that_dies_is_replaced_and_the_request_is_a_model_error(endp
     assert endpoints.describe("m")["EndpointStatus"] == "InService"
 
 
+def test_one_that_stops_answering_pings_is_replaced(endpoints):
+    endpoints.quickly("m")
+    endpoints.invoke("m", b"freeze")
+    endpoints.platform.until(lambda: endpoints.log("m").count("serve [] ") == 2)
+    endpoints.platform.until(lambda: current(endpoints, "m") == 1)
+    assert any("stopped answering /ping" in line for line in endpoints.log("m"))
+    assert endpoints.invoke("m")["Body"] == b"hello"
+
+
+def test_one_that_is_never_ready_in_its_time(endpoints, monkeypatch):
+    """The shortest time that AWS allows is a minute: here the fleet says a second."""
+    monkeypatch.setattr("modelwright.services.sagemaker.fleets.STARTUP_SECONDS", 1)
+    found = endpoints.quickly("m", MODE="never")
+    assert found["EndpointStatus"] == "Failed"
+    assert "did not pass the ping health check within 1 seconds (GET /ping answered 503)" in found["FailureReason"]
+
+
 def current(endpoints, name):
     return sum(variant["CurrentInstanceCount"] for variant in endpoints.describe(name)["ProductionVariants"])
 

@@ -27,6 +27,8 @@ SERVE = textwrap.dedent("""\
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            if Path("/tmp/frozen").exists():
+                time.sleep(60)
             if MODE == "never":
                 self.answer(503, b"not yet")
             elif MODE == "slow" and time.time() < began + 1:
@@ -38,6 +40,8 @@ SERVE = textwrap.dedent("""\
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if body == b"die":
                 os._exit(9)
+            if body == b"freeze":
+                Path("/tmp/frozen").touch()
             if body == b"teapot":
                 return self.answer(418, b"short and stout")
             if body.startswith(b"sleep "):

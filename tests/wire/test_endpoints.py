@@ -226,3 +226,27 @@ except session.sagemaker_runtime_client.exceptions.ModelError as error:
 predictor.delete_endpoint()
 """)  # fmt: skip
     assert lines == ["[[3, 6]]", "400"]
+
+
+def test_v3_reads_what_is_answered(server, image):
+    lines = python(server, "sdk3", f"""
+import json
+from sagemaker.core import shapes
+from sagemaker.core.helper.session_helper import get_execution_role
+from sagemaker.core.resources import Endpoint, EndpointConfig, Model
+role = get_execution_role()
+Model.create(model_name="v3-model", execution_role_arn=role,
+             primary_container=shapes.ContainerDefinition(image="{URI}", environment={{"NAME": "v3"}}))
+config = EndpointConfig.create(endpoint_config_name="v3-config", production_variants=[shapes.ProductionVariant(
+    variant_name="AllTraffic", model_name="v3-model", initial_instance_count=1, instance_type="ml.m5.large")])
+endpoint = Endpoint.create(endpoint_name="v3-endpoint", endpoint_config_name="v3-config")
+endpoint.wait_for_status("InService", poll=1)
+say(endpoint.endpoint_status, endpoint.production_variants[0].current_instance_count)
+answer = endpoint.invoke(body=json.dumps([1]), content_type="application/json")
+say(answer.body.read(), answer.invoked_production_variant)
+say([each.endpoint_name for each in Endpoint.get_all(name_contains="v3")])
+endpoint.delete()
+endpoint.wait_for_delete(poll=1)
+say("gone")
+""")  # fmt: skip
+    assert lines == ["InService 1", "b'[1]' AllTraffic", "['v3-endpoint']", "gone"]
