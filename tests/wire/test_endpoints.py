@@ -250,3 +250,36 @@ endpoint.wait_for_delete(poll=1)
 say("gone")
 """)  # fmt: skip
     assert lines == ["InService 1", "b'[1]' AllTraffic", "['v3-endpoint']", "gone"]
+
+
+def test_sdk_v2_deploys_an_approved_model_package_and_no_other(server, image):
+    lines = python(server, "sdk2", f"""
+import sagemaker
+from botocore.exceptions import ClientError
+from sagemaker.model import Model, ModelPackage
+session = sagemaker.Session()
+role = sagemaker.get_execution_role()
+data = session.upload_string_as_file_body("no archive", session.default_bucket(), "package/model.tar.gz")
+package = Model(image_uri="{URI}", model_data=data, role=role, sagemaker_session=session).register(
+    content_types=["text/csv"], response_types=["text/csv"], inference_instances=["ml.m5.large"],
+    transform_instances=["ml.m5.large"], model_package_group_name="Deployable",
+    approval_status="PendingManualApproval")
+arn = package.model_package_arn
+def deploy(name, kind):
+    model = ModelPackage(role=role, model_package_arn=arn, sagemaker_session=session, name=name)
+    try:
+        model.deploy(1, kind, endpoint_name=name, wait=False)
+        session.wait_for_endpoint(name, poll=0.2)
+    except ClientError as error:
+        say(error.response["Error"]["Message"])
+    except sagemaker.exceptions.UnexpectedStatusException as error:
+        say(error.actual_status, "can't be unpacked" in str(error))
+deploy("pending", "ml.m5.large")
+package.update_approval_status("Approved")
+deploy("wrong", "ml.t2.medium")
+deploy("broken", "ml.m5.large")
+""")  # fmt: skip
+    assert "its approval status is PendingManualApproval" in lines[0]
+    assert "ml.t2.medium is not supported" in lines[1]
+    assert "Supported instance types: ml.m5.large" in lines[1]
+    assert lines[2] == "Failed True"
