@@ -47,7 +47,8 @@ def run() -> Report:
         ratio = f"{our / their:.2f}x"
         report.add(name, f"{our:.2f} {unit}", f"{aim} {unit}", f"{their:.2f} {unit}", bare_text, ratio)
     report.note = (
-        f"Medians of {ROUNDS} rounds for the small ones; the big one: the better of two, moto's once. One client process, "
+        f"Medians of {ROUNDS} rounds for the small ones; the better of two for the big one, moto's once. One client "
+        "process, "
         "one connection for the small ones; the big one by `upload_file` and `download_file` in parts of 8 MiB over "
         "ten connections. Modelwright syncs every object to the disk before it answers, moto keeps them in memory or "
         "a temporary file; plain files are written with fsync and read back, one after the other."

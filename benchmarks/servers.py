@@ -18,7 +18,8 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
-ROOT = Path(__file__).parents[1]
+# Compiling every module at each start is no server's fault.
+WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass
@@ -56,7 +57,7 @@ def modelwright(**environment: str) -> Iterator[Endpoint]:
         log = (home / "log").open("wb")
         process = subprocess.Popen(
             [sys.executable, "-m", "modelwright", "up", "--home", folder, "--port", "0"],
-            env={**os.environ, **environment},
+            env={**WITH_BYTECODE, **environment},
             stdout=log,
             stderr=log,
         )
@@ -75,6 +76,7 @@ def moto() -> Iterator[Endpoint]:
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)],
+        env=WITH_BYTECODE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

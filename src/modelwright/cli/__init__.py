@@ -67,7 +67,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a mark that this terminal can't show
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="modelwright", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         stop_with("interrupted", 130)
@@ -88,7 +88,7 @@ def main() -> None:
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough. Nothing is left to be flushed into the pipe at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(1)  # as click does while a command runs
     except Exception as error:
         _stop_with_the_wires(error)
 

@@ -197,6 +197,15 @@ def version_of(package: Mapping[str, Any]) -> str:
     return str(package["ModelPackageName"])
 
 
+def titled(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Our own members, named in AWS's manner (`working_directory` is `WorkingDirectory`); empty ones are left out."""
+    return {
+        "".join(part.capitalize() for part in name.split("_")): value
+        for name, value in members.items()
+        if value is not None and value not in ("", [], (), {})
+    }
+
+
 def as_json(document: Any, *, indent: int | None = 2) -> str:
     """A document as JSON; times in ISO 8601, UTC."""
     return json.dumps(without_metadata(document), indent=indent, default=_plain, ensure_ascii=False)

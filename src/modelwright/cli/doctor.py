@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from modelwright.cli.commands import Command, pass_console
-from modelwright.cli.console import Console, patience
+from modelwright.cli.console import Console, patience, titled
 from modelwright.cli.tables import grid
 from modelwright.runtimes import host
 
@@ -27,7 +27,7 @@ def doctor(console: Console) -> None:
         marks = {True: Text("✔", style="green"), False: Text("!", style="yellow")}
         return grid([[marks[each.good], Text(each.topic, style="bold"), Text(each.text)] for each in findings])
 
-    console.show([asdict(finding) for finding in findings], drawing)
+    console.show([titled(asdict(finding)) for finding in findings], drawing)
 
 
 COMMANDS = (doctor,)

@@ -12,7 +12,7 @@ import click
 
 from modelwright.cli.commands import Group, pass_console
 from modelwright.cli.completion import image_names
-from modelwright.cli.console import Console
+from modelwright.cli.console import Console, titled
 from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
 from modelwright.images.base import Progress
@@ -124,9 +124,8 @@ def library(console: Console) -> LocalImages:
 
 def show_record(console: Console, uri: str, record: Record) -> None:
     """A record's members in AWS's manner."""
-    document = {name.title(): value for name, value in asdict(record).items() if value not in (None, "", ())}
-    document["Created"] = datetime.fromtimestamp(record.created, UTC)
-    console.fields({"Uri": uri, **document})
+    members = asdict(record) | {"config": titled(record.config), "created": datetime.fromtimestamp(record.created, UTC)}
+    console.fields({"Uri": uri, **titled(members)})
 
 
 @contextmanager

@@ -151,7 +151,11 @@ def logs(console: Console, job: str, follow: bool) -> None:
     kind, document = find_job(console, client, job)
     tail = LogTail(console.client("logs"), kind.group, kind.name_of(document))
     if follow:
-        _follow(console, client, kind, document, tail)
+        try:
+            _follow(console, client, kind, document, tail)
+        except KeyboardInterrupt:
+            stop = console.command(f"jobs stop {kind.name_of(document)}")
+            stop_with(f"interrupted; the job goes on. To end it: {stop}", 130)
     elif console.as_json:
         console.show(list(tail.read()))
     else:

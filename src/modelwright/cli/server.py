@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 from modelwright.cli.commands import Command, pass_console, port_option
-from modelwright.cli.console import NOT_RUNNING, Console, patience
+from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with, titled
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
 
@@ -40,12 +40,14 @@ def up(console: Console, detach: bool) -> None:
     if detach:
         server, fresh = start_detached(console)
         verb = "answers" if fresh else "runs already and answers"
-        console.show(asdict(server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})")
+        console.show(
+            _told(console, server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})"
+        )
         return
 
     def ready(server: Running) -> None:
         if console.as_json:
-            console.show(asdict(server))
+            console.show(_told(console, server))
         else:
             click.echo(f"Modelwright answers at {server.url} (home: {console.settings.home}). Ctrl-C stops it.")
         sys.stdout.flush()
@@ -76,10 +78,17 @@ def start_detached(console: Console) -> tuple[Running, bool]:
     command = [sys.executable, "-m", "modelwright", "up", "--home", str(settings.home), "--port", str(settings.port)]
     with log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    with patience("waiting for the server to answer"):
-        server = _await_start(console, process)
+    try:
+        with patience("waiting for the server to answer"):
+            server = _await_start(console, process)
+    except KeyboardInterrupt:
+        stop_with(f"interrupted; the server goes on starting. To stop it: {console.command('down')}", 130)
     if server is not None:
-        return server, server.pid == process.pid
+        is_ours = server.pid == process.pid
+        if not is_ours:  # somebody else's was quicker; ours must not come up when that one is stopped
+            process.terminate()
+            process.wait()
+        return server, is_ours
     said = settings.server_log.read_bytes()[begin:].decode(errors="replace").strip().splitlines()
     reason = said[-1].removeprefix("modelwright: ") if said else "it said nothing"
     if process.poll() is None:
@@ -162,10 +171,9 @@ def status(console: Console) -> None:
         sys.exit(NOT_RUNNING)
     with patience(f"waiting for {server.url} to answer"):
         answer = health(server)
-    answers = {"Running": True, "Answers": answer is not None}
-    document = {**answers, **asdict(server), "home": str(console.settings.home)}
+    document = {**_told(console, server), "Answers": answer is not None}
     if answer is not None:
-        document |= {"account": answer["account"], "region": answer["region"]}
+        document |= {"Account": answer["account"], "Region": answer["region"]}
     console.fields(document)
     if answer is None:
         console.tell(
@@ -173,6 +181,11 @@ def status(console: Console) -> None:
             f"to start it again: kill -9 {server.pid}; {console.command('up --detach')}"
         )
         sys.exit(1)
+
+
+def _told(console: Console, server: Running) -> dict[str, Any]:
+    """What there is to know of a running server, without asking it."""
+    return {"Running": True, **titled(asdict(server)), "Home": str(console.settings.home)}
 
 
 def health(server: Running) -> dict[str, Any] | None:

@@ -88,7 +88,7 @@ class Environments:
             marker = json.loads((path / _MARKER).read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if marker["path"] != str(path) or not (path / "bin" / "python").exists():
+        if marker.get("path") != str(path) or not (path / "bin" / "python").exists():
             return None
         return Environment(identity, path, tuple(self._folder / parent for parent in marker["parents"]))
 

@@ -317,5 +317,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder and all below it, whatever stands in the way."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Delete a file, or a folder and all below it, whatever stands in the way."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

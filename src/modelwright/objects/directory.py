@@ -2,7 +2,7 @@
 
     objects/index.db     which object is which blob (index.py): the truth
     objects/blobs/       the bytes, immutable (blobs.py)
-    objects/live, views  hard links to them, for jobs (views.py)
+    objects/live, views, files  hard links to them, for jobs (views.py)
 
 A write streams into a fresh blob, syncs it, and commits a row: readers see the old object or the new one, a kill at any
 moment leaves at worst a blob that no row names, which the next start removes. Keys are never paths here, except in
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,12 +24,11 @@ from modelwright.objects import checksums, errors, listing
 from modelwright.objects.attributes import ALWAYS, NOTHING, Attributes, Condition
 from modelwright.objects.base import ObjectInfo
 from modelwright.objects.blobs import Blobs, BlobWriter, Sealed, pieces
+from modelwright.objects.buckets import Buckets, require
 from modelwright.objects.checksums import FULL_OBJECT, Hasher
 from modelwright.objects.index import (
-    Bucket,
     Entry,
     Index,
-    all_buckets,
     delete_object,
     encode_key,
     find_bucket,
@@ -40,11 +38,9 @@ from modelwright.objects.index import (
     to_json,
 )
 from modelwright.objects.journal import SMALL, Journal
-from modelwright.objects.uploads import Uploads, forget_uploads
+from modelwright.objects.uploads import Uploads
 from modelwright.objects.views import KEEP_KNOWN, Views
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_RESERVED = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)|\d+(\.\d+){3}")
 _log = logging.getLogger(__name__)
 
 
@@ -74,11 +70,9 @@ class DirectoryStore:
         self._generations: dict[str, int] = {}
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._bucket_lock = threading.Lock()
-        self._read_buckets()
         self._journal = Journal(self._index, self._blobs)
         self.uploads = Uploads(self._index, self._blobs, self._publish, now)
+        self.buckets = Buckets(self._index, self.uploads, self._collect, now)
         if repaired := self._journal.start():
             _log.warning("repaired %d objects after a power loss", repaired)
             self._views.forget_all()
@@ -93,6 +87,10 @@ class DirectoryStore:
         if self._index.setting("place") != here:
             self._views.forget()  # a copied folder has other inodes
             self._index.set("place", here)
+        boot = _boot()
+        if not clean and self._index.setting("boot") not in (None, boot):
+            self._views.forget_all()  # folders that were being made when the power went may lack files
+        self._index.set("boot", boot)
         self._index.set("closed", "no")
         return clean
 
@@ -127,59 +125,9 @@ class DirectoryStore:
         self._index.set("closed", "yes")
         self._index.close()
 
-    # Buckets
-
-    def create_bucket(self, name: str, region: str, tags: Mapping[str, str] | None = None) -> bool:
+    def create_bucket(self, name: str, region: str) -> bool:
         """Whether it is new. Raises InvalidBucketName."""
-        check_bucket_name(name)
-        with self._index.write() as transaction:
-            if find_bucket(transaction, name) is not None:
-                return False
-            transaction.execute(
-                "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
-            )
-        self._read_buckets()
-        return True
-
-    def bucket(self, name: str) -> Bucket:
-        """Raises NoSuchBucket."""
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            raise errors.no_such_bucket(name)
-        return bucket
-
-    def buckets(self) -> Sequence[Bucket]:
-        """By name."""
-        return tuple(self._buckets.values())
-
-    def _read_buckets(self) -> None:
-        """Buckets are few and asked for by every operation."""
-        with self._bucket_lock:
-            self._buckets = {bucket.name: bucket for bucket in all_buckets(self._index.reader)}
-
-    def tag_bucket(self, name: str, tags: Mapping[str, str]) -> None:
-        """Raises NoSuchBucket."""
-        with self._index.write() as transaction:
-            self._require(find_bucket(transaction, name), name)
-            transaction.execute("UPDATE bucket SET tags = ? WHERE name = ?", (to_json(tags), name))
-        self._read_buckets()
-
-    def delete_bucket(self, name: str) -> None:
-        """Unfinished uploads go with it. Raises NoSuchBucket, BucketNotEmpty."""
-        unfinished = self.uploads.in_bucket(name)
-        with self._index.write() as transaction:
-            self._require(find_bucket(transaction, name), name)
-            if transaction.execute("SELECT 1 FROM object WHERE bucket = ? LIMIT 1", (name,)).fetchone():
-                raise errors.bucket_not_empty(name)
-            garbage = forget_uploads(transaction, unfinished)
-            transaction.execute("DELETE FROM bucket WHERE name = ?", (name,))
-        self._read_buckets()
-        self._collect(garbage)
-
-    @staticmethod
-    def _require(bucket: Bucket | None, name: str) -> None:
-        if bucket is None:
-            raise errors.no_such_bucket(name)
+        return self.buckets.create(name, region)
 
     # Reading
 
@@ -187,7 +135,7 @@ class DirectoryStore:
         """The row of an object. Raises NoSuchKey, NoSuchBucket."""
         entry = find_object(self._index.reader, bucket, key)
         if entry is None:
-            self.bucket(bucket)
+            self.buckets.find(bucket)
             raise errors.no_such_key(key)
         return entry
 
@@ -218,14 +166,14 @@ class DirectoryStore:
         return find_parts(self._index.reader, bucket, key)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        self.bucket(bucket)
+        self.buckets.find(bucket)
         return (entry.info for entry in listing.every(self._index.reader, bucket, encode_key(prefix)))
 
     def page(
         self, bucket: str, prefix: bytes, *, delimiter: bytes, start: listing.Start, limit: int
     ) -> listing.Page[Entry]:
         """A page for ListObjects. Raises NoSuchBucket."""
-        self.bucket(bucket)
+        self.buckets.find(bucket)
         return listing.objects(self._index.reader, bucket, prefix, delimiter=delimiter, start=start, limit=limit)
 
     # Writing
@@ -287,7 +235,7 @@ class DirectoryStore:
         info = entry.info
         try:
             with self._index.write() as transaction:
-                self._require(find_bucket(transaction, info.bucket), info.bucket)
+                require(find_bucket(transaction, info.bucket), info.bucket)
                 if condition is not ALWAYS:
                     condition.check(info.key, find_object(transaction, info.bucket, info.key))
                 old = put_object(transaction, entry, sealed.inode)
@@ -322,7 +270,7 @@ class DirectoryStore:
         return self._put_stream(bucket, key, iter((data,)))
 
     def put_file(self, bucket: str, key: str, source: Path, *, move: bool = False) -> ObjectInfo:
-        self.bucket(bucket)
+        self.buckets.find(bucket)
         sealed = self._adopt(source) if move else None
         if sealed is not None:
             return self._put(bucket, key, sealed, NOTHING)
@@ -332,7 +280,7 @@ class DirectoryStore:
         return info
 
     def _put_stream(self, bucket: str, key: str, stream: Iterator[bytes]) -> ObjectInfo:
-        self.bucket(bucket)
+        self.buckets.find(bucket)
         writer = self.begin()
         try:
             for piece in stream:
@@ -376,7 +324,7 @@ class DirectoryStore:
             entry, file = self._open(*source)
             with file:
                 attributes = decide(entry.info)
-                self.bucket(target[0])
+                self.buckets.find(target[0])
                 sealed = self._twin(entry, file, algorithm or _algorithm(entry.info))
             if sealed is not None:
                 chosen = algorithm or _algorithm(entry.info)
@@ -413,7 +361,7 @@ class DirectoryStore:
         results: list[bool | AwsError] = []
         gone: list[tuple[str, str]] = []
         with self._index.write() as transaction:
-            self._require(find_bucket(transaction, bucket), bucket)
+            require(find_bucket(transaction, bucket), bucket)
             for key, condition in keys:
                 try:
                     if condition is not ALWAYS:
@@ -435,7 +383,7 @@ class DirectoryStore:
         """Replace an object's tags. Raises NoSuchKey, NoSuchBucket."""
         with self._index.write() as transaction:
             if find_object(transaction, bucket, key) is None:
-                self._require(find_bucket(transaction, bucket), bucket)
+                require(find_bucket(transaction, bucket), bucket)
                 raise errors.no_such_key(key)
             transaction.execute(
                 "UPDATE object SET tags = ? WHERE bucket = ? AND key = ?",
@@ -445,17 +393,13 @@ class DirectoryStore:
     # Files for jobs
 
     def path(self, bucket: str, key: str) -> Path:
-        name = b"object"
         while True:
-            entry, file = self._open(bucket, key)
-            with file:
-                inode = os.fstat(file.fileno()).st_ino
-            view = self._views.view([(name, entry.blob, inode)], bucket, b"\0", self._now())
-            if view is not None:
-                return view / os.fsdecode(name)
+            path = self._views.file(self.entry(bucket, key).blob, self._now())
+            if path is not None:
+                return path
 
     def view(self, bucket: str, prefix: str) -> Path:
-        self.bucket(bucket)
+        self.buckets.find(bucket)
         folder = encode_key(prefix[: prefix.rfind("/") + 1])
         while True:
             generation = self._generations.get(bucket, 0)
@@ -483,10 +427,12 @@ class DirectoryStore:
         return self._views.sweep(self._now(), self._in_use() if self._in_use else None)
 
 
-def check_bucket_name(name: str) -> None:
-    """Raises InvalidBucketName."""
-    if not _BUCKET_NAME.fullmatch(name) or ".." in name or _RESERVED.fullmatch(name):
-        raise errors.invalid_bucket_name(name)
+def _boot() -> str:
+    """What is another after every start of the system, where it tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def _algorithm(info: ObjectInfo) -> str:

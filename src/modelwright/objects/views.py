@@ -11,6 +11,7 @@ since the longest job that SageMaker allows are swept.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -40,6 +41,7 @@ class Views:
     def __init__(self, root: Path, file_of: Callable[[str], str]) -> None:
         self._views = root / "views"
         self._live = root / "live"
+        self._files = root / "files"
         self._trash = root / "trash"
         self._file_of = file_of
         self._live_prefix = os.fsencode(self._live) + b"/"
@@ -47,7 +49,7 @@ class Views:
         self._build_lock = threading.Lock()
         self._numbers = itertools.count()
         self._folders: set[bytes] = set()
-        for folder in (self._views, self._live, self._trash):
+        for folder in (self._views, self._files, self._live, self._trash):
             folder.mkdir(parents=True, exist_ok=True)
 
     # The living tree
@@ -108,7 +110,7 @@ class Views:
     def forget_all(self) -> None:
         """Throw the views away too: the files in them may be damaged."""
         self.forget()
-        for path in self._views.iterdir():
+        for path in [*self._views.iterdir(), *self._files.iterdir()]:
             os.rename(path, self._trash / f"view-{time.time_ns()}-{next(self._numbers)}")
 
     def _live_path(self, bucket: str, key: bytes) -> bytes:
@@ -128,6 +130,18 @@ class Views:
                 return None
             os.utime(target, (now, now))
         return target
+
+    def file(self, blob: str, now: float) -> Path | None:
+        """A blob as a file that stays when the object goes; None when the blob has gone meanwhile: look again."""
+        path = self._files / blob.replace("/", "-")
+        try:
+            with self._build_lock:
+                with contextlib.suppress(FileExistsError):
+                    os.link(self._file_of(blob), path)
+                os.utime(path, (now, path.stat().st_mtime))
+        except FileNotFoundError:
+            return None
+        return path
 
     def touch(self, view: Path, now: float) -> bool:
         """Note that a view is used again; whether it is still there."""
@@ -193,12 +207,17 @@ class Views:
                 os.link(self._file_of(blob), os.path.join(root, name))
 
     def sweep(self, now: float, in_use: Collection[Path] | None = None) -> int:
-        """Remove what nobody uses: views not asked for in KEEP, or in KEEP_KNOWN when `in_use` names those that are."""
+        """Remove what nobody uses: what was not asked for in KEEP, or in KEEP_KNOWN when `in_use` names what is used.
+
+        A folder's time of use is its modification's, a file's (which shares its times with the blob) its access's.
+        """
+        keep = KEEP if in_use is None else KEEP_KNOWN
         removed = 0
-        for path in self._views.iterdir():
+        for path in [*self._views.iterdir(), *self._files.iterdir()]:
             with self._build_lock:
-                idle = now - path.stat().st_mtime
-                if idle < (KEEP if in_use is None else KEEP_KNOWN) or (in_use is not None and path in in_use):
+                status = path.stat()
+                used = status.st_mtime if path.is_dir() else status.st_atime
+                if now - used < keep or (in_use is not None and path in in_use):
                     continue
                 os.rename(path, self._trash / f"view-{time.time_ns()}-{next(self._numbers)}")
             removed += 1

@@ -103,6 +103,8 @@ def _spare(connection: socket.socket, idle: int) -> NoReturn:
     if not data:
         os._exit(0)  # and the first process with it
     _prctl(SET_PARENT_DEATH_SIGNAL, 0)
+    with contextlib.suppress(OSError):  # the server has gone meanwhile; the job is started all the same
+        connection.send(b"1")
     os.close(idle)
     connection.close()
     # The first descriptor is the lock: nobody else has it, so it is held as long as this process lives.

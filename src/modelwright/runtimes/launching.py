@@ -36,12 +36,13 @@ class _Launcher:
                 assert self._connection is not None
                 try:
                     socket.send_fds(self._connection, [message], descriptors)
+                    if self._connection.recv(1):
+                        return  # a shim has it, and no longer dies with the launcher
                 except (BrokenPipeError, ConnectionResetError):
-                    self._end()  # somebody killed it
-                    if attempt == 2:
-                        raise
-                else:
-                    return
+                    pass
+                self._end()  # somebody killed it, and what it had not passed on
+                if attempt == 2:
+                    raise OSError("the launcher of containers was killed twice")
 
     def end(self) -> None:
         with self._guard:

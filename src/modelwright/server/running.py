@@ -83,6 +83,8 @@ def held(settings: Settings) -> bool:
     """Whether a server has this home: it runs, is just starting, or is not quite gone."""
     try:
         handle = os.open(settings.server_lock, os.O_RDONLY)
+    except PermissionError:
+        return True  # another user's
     except OSError:
         return False
     try:

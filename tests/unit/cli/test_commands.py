@@ -148,7 +148,7 @@ def test_images_and_doctor_need_no_server(modelwright):
     assert json.loads(modelwright("images", "list", "--json")[1]) == []
     code, out, _ = modelwright("doctor", "--json")
     assert code == 0
-    assert {"topic", "good", "text"} == set(json.loads(out)[0])
+    assert {"Topic", "Good", "Text"} == set(json.loads(out)[0])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

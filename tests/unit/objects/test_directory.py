@@ -94,7 +94,7 @@ def test_everything_survives_a_restart(store, tmp_path):
     assert again.head("bucket", "k") == info
     assert again.head("bucket", "k").tags == {"t": "v"}
     assert again.read("bucket", "k") == b"x"
-    assert again.bucket("bucket").region == "us-east-1"
+    assert again.buckets.find("bucket").region == "us-east-1"
     again.close()
 
 
@@ -210,21 +210,21 @@ def test_readers_see_the_old_or_the_new_never_a_mixture(store):
 
 
 def test_buckets(store):
-    assert store.create_bucket("another", "eu-west-1", {"a": "b"})
+    assert store.buckets.create("another", "eu-west-1", {"a": "b"})
     assert not store.create_bucket("another", "us-east-1")
-    assert [(bucket.name, bucket.region) for bucket in store.buckets()] == [
+    assert [(bucket.name, bucket.region) for bucket in store.buckets.all()] == [
         ("another", "eu-west-1"),
         ("bucket", "us-east-1"),
     ]
-    store.tag_bucket("another", {"c": "d"})
-    assert store.bucket("another").tags == {"c": "d"}
+    store.buckets.tag("another", {"c": "d"})
+    assert store.buckets.find("another").tags == {"c": "d"}
     store.put_bytes("another", "k", b"")
     with pytest.raises(AwsError) as error:
-        store.delete_bucket("another")
+        store.buckets.delete("another")
     assert code(error) == ("BucketNotEmpty", 409)
     store.delete("another", "k")
-    store.delete_bucket("another")
-    for use in (store.bucket, store.delete_bucket, lambda name: store.tag_bucket(name, {}), store.list):
+    store.buckets.delete("another")
+    for use in (store.buckets.find, store.buckets.delete, lambda name: store.buckets.tag(name, {}), store.list):
         with pytest.raises(AwsError) as error:
             use("another")
         assert code(error) == ("NoSuchBucket", 404)

@@ -301,7 +301,7 @@ def test_a_multipart_object_is_copied_as_one_piece(store):
 def test_a_bucket_goes_with_its_unfinished_uploads(store, tmp_path):
     upload = begin(store)
     send(store, upload, 1, part_of(1))
-    store.delete_bucket("bucket")
+    store.buckets.delete("bucket")
     assert files(tmp_path) == []
     with pytest.raises(AwsError) as error:
         send(store, upload, 2, b"x")

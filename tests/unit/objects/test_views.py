@@ -6,6 +6,7 @@ import time
 import pytest
 
 from modelwright.errors import AwsError, ValidationException
+from modelwright.objects import directory
 from modelwright.objects.directory import DirectoryStore
 from modelwright.objects.views import KEEP, KEEP_KNOWN
 
@@ -186,6 +187,26 @@ def test_old_views_go_when_nobody_uses_them(tmp_path):
     store.close()
 
 
+def test_a_file_for_a_job_outlives_the_object(tmp_path):
+    clock = [time.time()]
+    store = DirectoryStore(tmp_path / "objects", now=lambda: clock[0], fsync=False)
+    store.cleaned()
+    store.create_bucket("bucket", "us-east-1")
+    fill(store, **{"a/../b": b"1"})
+    path = store.path("bucket", "a/../b")
+    assert store.path("bucket", "a/../b") == path
+    store.delete("bucket", "a/../b")
+    assert path.read_bytes() == b"1"
+    clock[0] += KEEP - 60
+    assert store.sweep_views() == 0
+    clock[0] += 120
+    assert store.sweep_views() == 1
+    assert not path.exists()
+    with pytest.raises(AwsError):
+        store.path("bucket", "a/../b")
+    store.close()
+
+
 def test_without_knowing_who_uses_them_views_stay_for_the_longest_job(tmp_path):
     clock = [time.time()]
     store = DirectoryStore(tmp_path / "objects", now=lambda: clock[0])
@@ -214,3 +235,18 @@ def test_a_copied_home_forgets_the_living_tree(store, tmp_path):
     assert not any((tmp_path / "moved" / "live").iterdir())
     assert len(tree(moved.view("bucket", "data/"))) == 5
     moved.close()
+
+
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_views_are_not_trusted_after_a_power_loss(tmp_path, monkeypatch, rebooted):
+    store = DirectoryStore(tmp_path / "objects", fsync=False)
+    store.create_bucket("bucket", "us-east-1")
+    fill(store, **OBJECTS)
+    view = store.view("bucket", "data/")
+    store._index.close()
+    if rebooted:
+        monkeypatch.setattr(directory, "_boot", lambda: "another")
+    again = DirectoryStore(tmp_path / "objects", fsync=False)
+    assert view.exists() == (not rebooted)
+    assert len(tree(again.view("bucket", "data/"))) == 5
+    again.close()

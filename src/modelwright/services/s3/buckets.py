@@ -53,15 +53,15 @@ class Buckets:
                 )
         region = _location(context, configuration.get("LocationConstraint"))
         tags = check_tags(configuration.get("Tags") or [], limit=50)
-        if not self._store.create_bucket(name, region, tags) and (
-            context.region != "us-east-1" or self._store.bucket(name).region != "us-east-1"
+        if not self._store.buckets.create(name, region, tags) and (
+            context.region != "us-east-1" or self._store.buckets.find(name).region != "us-east-1"
         ):
             raise errors.bucket_already_owned(name)
         return {"Location": f"/{name}"}
 
     @operation("HeadBucket", quick=True)
     def head_bucket(self, context: Context, parameters: dict[str, Any]) -> Document:
-        bucket = self._store.bucket(begin(context, "HeadBucket", parameters))
+        bucket = self._store.buckets.find(begin(context, "HeadBucket", parameters))
         return {"BucketRegion": bucket.region, "AccessPointAlias": False}
 
     @operation("ListBuckets")
@@ -72,7 +72,7 @@ class Buckets:
         after = _bucket_of(parameters.get("ContinuationToken"))
         buckets = [
             bucket
-            for bucket in self._store.buckets()
+            for bucket in self._store.buckets.all()
             if bucket.name.startswith(prefix)
             and bucket.name > after
             and parameters.get("BucketRegion") in (None, bucket.region)
@@ -93,13 +93,13 @@ class Buckets:
     @operation("DeleteBucket")
     def delete_bucket(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises BucketNotEmpty."""
-        self._store.delete_bucket(begin(context, "DeleteBucket", parameters))
+        self._store.buckets.delete(begin(context, "DeleteBucket", parameters))
         return {}
 
     @operation("GetBucketLocation", quick=True)
     def get_bucket_location(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Absent for us-east-1, as on AWS."""
-        region = self._store.bucket(begin(context, "GetBucketLocation", parameters)).region
+        region = self._store.buckets.find(begin(context, "GetBucketLocation", parameters)).region
         return {} if region == "us-east-1" else {"LocationConstraint": region}
 
     # Tags
@@ -108,7 +108,7 @@ class Buckets:
     def get_bucket_tagging(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises NoSuchTagSet."""
         name = begin(context, "GetBucketTagging", parameters)
-        tags = self._store.bucket(name).tags
+        tags = self._store.buckets.find(name).tags
         if not tags:
             _absent(name, "NoSuchTagSet", "The TagSet does not exist")
         return {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
@@ -116,12 +116,12 @@ class Buckets:
     @operation("PutBucketTagging")
     def put_bucket_tagging(self, context: Context, parameters: dict[str, Any]) -> Document:
         name = begin(context, "PutBucketTagging", parameters)
-        self._store.tag_bucket(name, check_tags(parameters["Tagging"]["TagSet"], limit=50))
+        self._store.buckets.tag(name, check_tags(parameters["Tagging"]["TagSet"], limit=50))
         return {}
 
     @operation("DeleteBucketTagging")
     def delete_bucket_tagging(self, context: Context, parameters: dict[str, Any]) -> Document:
-        self._store.tag_bucket(begin(context, "DeleteBucketTagging", parameters), {})
+        self._store.buckets.tag(begin(context, "DeleteBucketTagging", parameters), {})
         return {}
 
     # What is the same for every bucket
@@ -208,11 +208,11 @@ class Buckets:
         self._none(context, "GetObjectLockConfiguration", parameters, "ObjectLock")
 
     def _same(self, context: Context, name: str, parameters: dict[str, Any]) -> Document:
-        self._store.bucket(begin(context, name, parameters))
+        self._store.buckets.find(begin(context, name, parameters))
         return {}
 
     def _none(self, context: Context, name: str, parameters: dict[str, Any], what: str) -> NoReturn:
-        bucket = self._store.bucket(begin(context, name, parameters)).name
+        bucket = self._store.buckets.find(begin(context, name, parameters)).name
         _absent(bucket, *_ABSENT[what])
 
 

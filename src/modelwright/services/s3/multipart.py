@@ -198,7 +198,7 @@ class Multipart:
     def list_multipart_uploads(self, context: Context, parameters: dict[str, Any]) -> Document:
         """By key, then by time."""
         bucket = begin(context, "ListMultipartUploads", parameters)
-        self._store.bucket(bucket)
+        self._store.buckets.find(bucket)
         uploads = self._uploads.in_bucket(bucket, parameters.get("Prefix") or "")
         page, prefixes, truncated, last = _fold(uploads, parameters)
         result: Document = {

@@ -72,7 +72,7 @@ class Objects:
 
     def _refuse_early(self, bucket: str, key: str, depends: Condition) -> None:
         """Before gigabytes are sent for nothing; what counts is judged when they are stored."""
-        self._store.bucket(bucket)
+        self._store.buckets.find(bucket)
         if depends is not ALWAYS:
             try:
                 current = self._store.entry(bucket, key)
