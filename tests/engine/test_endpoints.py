@@ -65,7 +65,7 @@ def test_it_works(endpoints):
         endpoints.invoke("m", b"teapot")
     assert (refused.value.code, refused.value.status) == ("ModelError", 424)
     assert refused.value.members["OriginalStatusCode"] == 418
-    assert "serve [] " in endpoints.log("m")
+    endpoints.platform.until(lambda: "serve [] " in endpoints.log("m"))
     endpoints.delete("m")
     with pytest.raises(AwsError, match="not found") as gone:
         endpoints.invoke("m")
@@ -241,7 +241,7 @@ def test_a_server_that_starts_again_adopts_its_instances(tmp_path):
             endpoints.invoke("m", b"die")  # it is watched, too
         platform.until(lambda: current(endpoints, "m") == 0)
         platform.until(lambda: current(endpoints, "m") == 1)
-        assert endpoints.log("m").count("serve [] ") == 2
+        platform.until(lambda: endpoints.log("m").count("serve [] ") == 2)
         endpoints.delete("m")
 
 
