@@ -225,7 +225,7 @@ except session.sagemaker_runtime_client.exceptions.ModelError as error:
     say(error.response["OriginalStatusCode"])
 predictor.delete_endpoint()
 """)  # fmt: skip
-    assert lines == ["[[3, 6]]", "400"]
+    assert lines == ["[[3, 6]]", "500"]
 
 
 def test_v3_reads_what_is_answered(server, image):
@@ -274,7 +274,10 @@ def deploy(name, kind):
         say(error.response["Error"]["Message"])
     except sagemaker.exceptions.UnexpectedStatusException as error:
         say(error.actual_status, "can't be unpacked" in str(error))
-deploy("pending", "ml.m5.large")
+try:  # ModelPackage.deploy would approve it by itself
+    session.create_model("pending", role, {{"ModelPackageName": arn}})
+except ClientError as error:
+    say(error.response["Error"]["Message"])
 package.update_approval_status("Approved")
 deploy("wrong", "ml.t2.medium")
 deploy("broken", "ml.m5.large")
