@@ -79,6 +79,11 @@ install_modelwright() {
         --constraint constraints/modelwright.txt --editable '.[dev]'
 }
 
+# A browser for the tests of Studio; without one they are skipped and say so.
+install_browser() {
+    apt_install chromium
+}
+
 install_sdk2() {
     environment .venvs/sdk2 examples/pose-yolov8/requirements.txt constraints/sdk2.txt -- \
         --constraint constraints/sdk2.txt --requirement examples/pose-yolov8/requirements.txt awscli

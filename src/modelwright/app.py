@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,6 +19,7 @@ from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
+from modelwright.pipelines.definition import parse
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
@@ -52,6 +53,11 @@ from modelwright.services.sts import Sts
 from modelwright.serving.router import Router
 from modelwright.store.database import Database
 from modelwright.store.history import History
+from modelwright.studio.application import Studio
+from modelwright.studio.live import Live
+from modelwright.studio.session import Sessions, links
+from modelwright.studio.view import ROOT as STUDIO
+from modelwright.studio.view import Place
 
 
 class _Common(TypedDict):
@@ -77,6 +83,8 @@ class Platform:
         self.router = Router()
         self.dispatcher = Dispatcher(self._services(), validate)
         before = original(environ)
+        self.live = Live()
+        self.history.subscribe(self.live.wake)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -90,9 +98,10 @@ class Platform:
             ),
             now=time.time,
             routing=self.router,
+            log_shipped=self.live.wake_log,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
-        self.application: server.Application = Gateway(
+        self._gateway = Gateway(
             self.dispatcher,
             self.keys,
             account=settings.account,
@@ -104,10 +113,34 @@ class Platform:
                 "account": settings.account,
             },
         )
+        self._studio = Studio(
+            door=self.dispatcher,
+            sessions=Sessions(
+                self.keys.admin.secret.encode(),  # new keys end all sessions
+                links(self.keys.admin.secret, running.pid, running.port, time.time),
+                self.keys.find,
+                time.time,
+            ),
+            live=self.live,
+            parse=parse,
+            place=Place(
+                settings.account,
+                settings.region,
+                {"home": str(settings.home), "url": running.url, "version": __version__},
+            ),
+        )
+
+    async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
+        """Studio's pages, and AWS's API for everybody else."""
+        await (self._studio if _for_studio(scope) else self._gateway)(scope, receive, send)
 
     def start(self) -> None:
         """Take up what an earlier process left."""
         self.engine.start()
+
+    def wind_down(self) -> None:
+        """Pages that are watched reconnect to the next server."""
+        self.live.close()
 
     def stop(self) -> None:
         """Running jobs and endpoints' instances go on."""
@@ -156,6 +189,16 @@ class Platform:
 def serve(settings: Settings, ready: Callable[[Running], None] = lambda _: None) -> None:
     """Run a server on a home until it is told to end. `ready` is called when it answers."""
     server.serve(settings, lambda running: Platform(settings, running, os.environ), ready)
+
+
+def _for_studio(scope: MutableMapping[str, Any]) -> bool:
+    """What a browser asks for. A bucket may be called `studio` too: its requests are signed."""
+    path = scope["path"]
+    if path != STUDIO and not path.startswith(f"{STUDIO}/"):
+        return False
+    names = {name for name, _ in scope["headers"]}
+    query = scope["query_string"]
+    return not (names & {b"authorization", b"x-amz-target", b"x-amz-date"}) and b"Signature=" not in query
 
 
 @contextmanager

@@ -83,6 +83,9 @@ class Platform:
     def start(self):
         pass
 
+    def wind_down(self):
+        pass
+
     def stop(self):
         pass
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+import modelwright
 from modelwright.config import Settings
 from modelwright.server.authority import Authority
 from modelwright.server.environment import applied, client_environment
@@ -18,6 +19,8 @@ from modelwright.server.keys import Keys
 from modelwright.server.running import running
 
 TESTS = Path(__file__).parents[1]
+_PATH = os.pathsep.join((str(TESTS), str(Path(modelwright.__file__).parents[1])))
+"""The server is the package that the tests import, also where another copy is installed."""
 PLATFORM = ("-m", "support.strict", "up")
 SAMPLE = ("-m", "support.sample")
 START_SECONDS = 60
@@ -35,8 +38,7 @@ class Server:
     def __init__(self, home, program=PLATFORM, environ=None):
         self.settings = Settings(home=Path(home), port=0)
         self.program = program
-        paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.environ = {**_CLEAN, "PYTHONPATH": os.pathsep.join(paths), **(environ or {})}
+        self.environ = {**_CLEAN, "PYTHONPATH": _PATH, **(environ or {})}
         self.process = None
         self.log = Path(home).with_name(Path(home).name + ".log")
 

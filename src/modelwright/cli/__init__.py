@@ -27,7 +27,7 @@ Exit status:
 """
 
 MODULES = {
-    "server": ("up", "down", "status"),
+    "server": ("up", "down", "status", "studio"),
     "clients": ("env", "run", "kernel"),
     "doctor": ("doctor",),
     "jobs": ("jobs", "logs"),

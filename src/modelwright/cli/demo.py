@@ -28,7 +28,7 @@ from modelwright.cli.commands import Command, pass_console, port_option
 from modelwright.cli.console import Console, pages, stop_with, without_metadata
 from modelwright.cli.executions import steps_of
 from modelwright.cli.images import progress_of
-from modelwright.cli.live import ENDED, display, drawing
+from modelwright.cli.live import display, drawing
 from modelwright.cli.server import start_detached
 from modelwright.errors import ConfigurationError
 from modelwright.images.library import LocalImages
@@ -151,12 +151,17 @@ def sdk_python(example: Path, home: Path) -> str:
 
 
 def build_image(workshop: Workshop) -> float:
-    """How many seconds it took."""
+    """How many seconds it took. Of its progress the instructions are shown, not what pip says of each package."""
     begin = time.monotonic()
     console = workshop.console
     say(console, f"training image: {workshop.example.name}/train/Dockerfile")
-    with progress_of(console, "building the training image") as progress:
-        LocalImages(console.settings).build(workshop.example / "train", workshop.image, progress)
+    with progress_of(console, "building the training image (a minute or two, once)") as progress:
+
+        def instructions(line: str) -> None:
+            if line.startswith("["):
+                progress(line)
+
+        LocalImages(console.settings).build(workshop.example / "train", workshop.image, instructions)
     return round(time.monotonic() - begin, 1)
 
 
@@ -286,11 +291,10 @@ def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold:
     }
 
     def lines() -> Stack:
-        model = f"{package} {status}" if package else "none: the mAP did not reach the threshold"
-        if execution["PipelineExecutionStatus"] not in ENDED or (not package and result["mAP50"] is None):
-            model = "none"
+        gated = execution["PipelineExecutionStatus"] == "Succeeded" and not status
+        model = "none: the mAP did not reach the threshold" if gated else f"{package} {status}" if status else "none"
         where = f"--home {console.settings.home}"
-        look = [f"modelwright {what} {where}" for what in ("executions list", "models list", "jobs list")]
+        look = [f"modelwright {what} {where}" for what in ("studio", "executions list", "models list", "jobs list")]
         if stopping:
             look.insert(0, f"modelwright up --detach {where}")
         return Stack(

@@ -137,7 +137,7 @@ def progress_of(console: Console, title: str) -> Iterator[Progress]:
     with console.terminal.status(title) as status:
 
         def progress(line: str) -> None:
-            console.terminal.print(f"[dim]{line}[/dim]" if line.startswith(" ") else line, markup=False)
+            console.terminal.print(line, style="" if line.startswith("[") else "dim", markup=False)
             status.update(title)
 
         yield progress

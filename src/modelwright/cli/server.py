@@ -39,23 +39,51 @@ def up(console: Console, detach: bool) -> None:
     """
     if detach:
         server, fresh = start_detached(console)
-        verb = "answers" if fresh else "runs already and answers"
-        console.show(
-            _told(console, server), lambda: f"Modelwright {verb} at {server.url} (home: {console.settings.home})"
-        )
+        _tell(console, server, "answers" if fresh else "runs already and answers")
         return
 
     def ready(server: Running) -> None:
-        if console.as_json:
-            console.show(_told(console, server))
-        else:
-            click.echo(f"Modelwright answers at {server.url} (home: {console.settings.home}). Ctrl-C stops it.")
+        _tell(console, server, "answers", ". Ctrl-C stops it.")
         sys.stdout.flush()
 
     from modelwright import app  # the whole platform, half a second: no other command needs it
 
     app.serve(console.settings, ready)
     console.tell("Stopped. Running jobs go on; the next start takes them up again.")
+
+
+def _tell(console: Console, server: Running, verb: str, further: str = "") -> None:
+    """Where the server is, and a link into Studio. Not by rich: it would break a link that is longer than a line."""
+    link = studio_link(console, server)
+    if console.as_json:
+        console.show({**_told(console, server), "Studio": link})
+        return
+    click.echo(f"Modelwright {verb} at {server.url} (home: {console.settings.home}){further}")
+    click.echo(f"Studio, by a link that signs in once: {link}")
+
+
+@click.command("studio", cls=Command)
+@pass_console
+def studio(console: Console) -> None:
+    """Print a link that signs in to Studio, the web UI, once, within half an hour."""
+    server = running(console.settings)
+    if server is None:
+        raise ConfigurationError(
+            f"No server runs on {console.settings.home}. Start one: {console.command('up --detach')}"
+        )
+    link = studio_link(console, server)
+    if console.as_json:
+        console.show({"Studio": link})
+    else:
+        click.echo(link)
+
+
+def studio_link(console: Console, server: Running) -> str:
+    """An address that signs in to the running server's Studio, once."""
+    from modelwright.studio.session import links, sign_in_address  # more than other commands need
+
+    key = console.keys.admin
+    return sign_in_address(server.url, links(key.secret, server.pid, server.port, time.time), key.id)
 
 
 def start_detached(console: Console) -> tuple[Running, bool]:
@@ -202,4 +230,4 @@ def health(server: Running) -> dict[str, Any] | None:
         connection.close()
 
 
-COMMANDS = (up, down, status)
+COMMANDS = (up, down, status, studio)

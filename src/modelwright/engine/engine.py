@@ -41,10 +41,14 @@ class Engine:
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
         ping_interval: float = PING_INTERVAL,
+        log_shipped: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs; `routing` is told
-        where the instances of endpoints are."""
-        self._logs = LogShipper(database=database, runtime=runtime, now=now)
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints.
+
+        `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
+        has new lines.
+        """
+        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
         self._tidier = Tidier()
         available = total(settings)
         capacity = Capacity(available)

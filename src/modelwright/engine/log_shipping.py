@@ -53,7 +53,16 @@ class JobLog:
 class LogShipper:
     """Ships the logs of running jobs."""
 
-    def __init__(self, *, database: Database, runtime: Runtime, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        runtime: Runtime,
+        now: Callable[[], float],
+        shipped: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`shipped(event stream)` is called after new lines of a job can be read. It must return at once."""
+        self._shipped = shipped
         self._database = database
         self._runtime = runtime
         self._now = now
@@ -169,6 +178,7 @@ class LogShipper:
             else:
                 insert_resource(transaction, KIND, log.stream, record, created=now)
         log.offset, log.recorded = offset, True
+        self._shipped(log.stream)
 
 
 def _complete(data: bytes) -> int:

@@ -61,6 +61,10 @@ class Platform(Protocol):
         """Called once, in a thread, before the first request."""
         ...
 
+    def wind_down(self) -> None:
+        """Called once, on the event loop, when the server is to end: answers that would go on for ever end now."""
+        ...
+
     def stop(self) -> None:
         """Called once, in a thread, after the last request. Also when `start` failed."""
         ...
@@ -169,6 +173,7 @@ class _Server(uvicorn.Server):
                 await self.main_loop()
             finally:
                 self._settings.server_file.unlink(missing_ok=True)
+                self._platform.wind_down()
                 if self.started:
                     await self.shutdown()
                 await asyncio.to_thread(self._platform.stop)

@@ -50,6 +50,9 @@ class Platform:
         if "fail" in sys.argv:
             raise ConfigurationError("can't start")
 
+    def wind_down(self):
+        print("winding down", flush=True)
+
     def stop(self):
         print("stopped", flush=True)
 
@@ -125,7 +128,7 @@ def test_it_works(start, settings: Settings) -> None:
     assert get(where) == b"ok"
     assert settings.server_file.stat().st_mode & 0o777 == 0o600
     process.process.send_signal(signal.SIGTERM)
-    assert process.end() == ["stopped", "ended"]
+    assert process.end() == ["winding down", "stopped", "ended"]
     assert process.process.returncode == 0
     assert running(settings) is None
     assert not settings.server_file.exists()
@@ -135,7 +138,7 @@ def test_interrupt_ends_it_too(start) -> None:
     process = start()
     process.until("ready")
     process.process.send_signal(signal.SIGINT)
-    assert process.end() == ["stopped", "ended"]
+    assert process.end() == ["winding down", "stopped", "ended"]
     assert process.process.returncode == 0
 
 
@@ -159,7 +162,7 @@ def test_a_request_on_its_way_is_answered_before_the_end(start, settings: Settin
     answer = b"".join(iter(lambda: sock.recv(1000), b""))
     assert answer.endswith(b"\r\n\r\nok")
     sock.close()
-    assert process.end() == ["stopped", "ended"]
+    assert process.end() == ["winding down", "stopped", "ended"]
 
 
 def test_idle_connections_do_not_hold_up_the_end(start, settings: Settings) -> None:
@@ -172,7 +175,7 @@ def test_idle_connections_do_not_hold_up_the_end(start, settings: Settings) -> N
     assert kept.getresponse().read() == b"ok"
     begin = time.monotonic()
     process.process.send_signal(signal.SIGTERM)
-    assert process.end() == ["stopped", "ended"]
+    assert process.end() == ["winding down", "stopped", "ended"]
     assert time.monotonic() - begin < module.GRACE_SECONDS / 2
     silent.close()
     kept.close()
@@ -239,7 +242,7 @@ def test_looking_does_not_keep_a_server_from_starting(start, settings: Settings)
 
 def test_a_start_that_fails(start, settings: Settings) -> None:
     process = start("0", "fail")
-    assert process.end()[1:] == ["started", "stopped", "refused can't start"]
+    assert process.end()[1:] == ["started", "winding down", "stopped", "refused can't start"]
     assert running(settings) is None
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from modelwright.arns import sagemaker_arn
-from modelwright.errors import ResourceInUse, ValidationException
+from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
-    LEASE_SECONDS,
-    SageMakerService,
     answer,
     is_short,
     list_query,
     pick,
-    taken,
 )
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
@@ -29,19 +25,12 @@ from modelwright.services.sagemaker.checks import (
     check_s3_uri,
     check_unique,
 )
-from modelwright.store.database import Database, Transaction
-from modelwright.store.history import Event, History
+from modelwright.services.sagemaker.jobs import JobKind, JobService
 from modelwright.store.resources import (
-    delete_resource,
-    find_resource,
-    insert_resource,
     list_resources,
-    put_tags,
-    replace_resource,
 )
 
 KIND = "ProcessingJob"
-ENDED = ("Completed", "Failed", "Stopped")
 DEFAULT_RUNTIME = 86400
 
 MEMBERS: Table = {
@@ -93,29 +82,23 @@ MEMBERS: Table = {
 }
 
 
-class ProcessingJobs(SageMakerService):
+class ProcessingJobs(JobService):
     """CreateProcessingJob and what belongs to it."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        history: History,
-        now: Callable[[], float],
-        check_image: Callable[[str], None],
-        known_instance_type: Callable[[str], bool],
-    ) -> None:
-        """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
-        self._check_image = check_image
-        self._known_instance_type = known_instance_type
+    job = JobKind(
+        kind=KIND,
+        slug="processing-job",
+        noun="processing job",
+        taken="Job name must be unique within an AWS account and region, and a job with this name already exists",
+        missing="Could not find requested job with name: {}",
+    )
 
     @operation("CreateProcessingJob", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceInUse when there is a job of this name."""
         self._check(parameters)
         name = parameters["ProcessingJobName"]
-        arn = sagemaker_arn(context.region, context.account, "processing-job", name)
+        arn = self.arn(context, name)
         now = self.now()
         document = {
             **{key: value for key, value in parameters.items() if key != "Tags"},
@@ -125,27 +108,13 @@ class ProcessingJobs(SageMakerService):
             "CreationTime": now,
             "LastModifiedTime": now,
         }
-        with self.database.write() as transaction:
-            if taken(transaction, KIND, name, arn):
-                raise ResourceInUse(
-                    "Job name must be unique within an AWS account and region, and a job with this name already "
-                    f"exists ({arn})"
-                )
-            insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="InProgress")
-            put_tags(transaction, arn, parameters.get("Tags", []))
-            self.history.open(
-                transaction,
-                f"processing-job/{name}",
-                "Job",
-                [Event("Created", {}, now)],
-                lease_until=now + LEASE_SECONDS,
-            )
+        self.begin(document, parameters.get("Tags", []))
         return {"ProcessingJobArn": arn}
 
     @operation("DescribeProcessingJob", quick=True)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
-            return _find(transaction, parameters["ProcessingJobName"])
+            return self.find(transaction, parameters["ProcessingJobName"])
 
     @operation("ListProcessingJobs", quick=is_short)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
@@ -155,33 +124,12 @@ class ProcessingJobs(SageMakerService):
 
     @operation("StopProcessingJob")
     def stop(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """Ask a running job to stop; a job that is stopping already is left to it."""
-        name = parameters["ProcessingJobName"]
-        now = self.now()
-        with self.database.write() as transaction:
-            job = _find(transaction, name, lock=True)
-            status = job["ProcessingJobStatus"]
-            if status in ENDED:
-                raise ValidationException(f"The request was rejected because the processing job is in status {status}.")
-            if status == "InProgress":
-                stopping = {**job, "ProcessingJobStatus": "Stopping", "LastModifiedTime": now}
-                replace_resource(transaction, KIND, name, stopping, modified=now, status="Stopping")
-                self.history.append(transaction, f"processing-job/{name}", [Event("StopRequested", {}, now)])
+        self.request_stop(parameters["ProcessingJobName"])
         return {}
 
     @operation("DeleteProcessingJob")
     def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """Forget a job that has ended; its outputs and its log stay."""
-        name = parameters["ProcessingJobName"]
-        with self.database.write() as transaction:
-            job = _find(transaction, name, lock=True)
-            if job["ProcessingJobStatus"] not in ENDED:
-                raise ResourceInUse(
-                    f"Processing job {job['ProcessingJobArn']} is in status {job['ProcessingJobStatus']}: "
-                    "only a job that has ended can be deleted. Stop it first."
-                )
-            delete_resource(transaction, KIND, name)
-            self.history.forget(transaction, f"processing-job/{name}")
+        self.forget(parameters["ProcessingJobName"])
         return {}
 
     def _check(self, parameters: Mapping[str, Any]) -> None:
@@ -208,13 +156,6 @@ def _check_place(place: Document | None, where: str) -> None:
         raise ValidationException(f"{where} is missing.")
     check_s3_uri(place["S3Uri"], f"{where}.S3Uri")
     check_local_path(place.get("LocalPath"), where)
-
-
-def _find(transaction: Transaction, name: str, *, lock: bool = False) -> Document:
-    job = find_resource(transaction, KIND, name, lock=lock)
-    if job is None:
-        raise ValidationException(f"Could not find requested job with name: {name}")
-    return job
 
 
 def _summary(job: Document) -> Document:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from modelwright.arns import sagemaker_arn
-from modelwright.errors import ResourceInUse, ValidationException
+from modelwright.errors import ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
-    LEASE_SECONDS,
-    SageMakerService,
     answer,
     is_short,
     list_query,
     pick,
-    taken,
 )
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
@@ -30,19 +26,12 @@ from modelwright.services.sagemaker.checks import (
     check_s3_uri,
     check_unique,
 )
-from modelwright.store.database import Database, Transaction
-from modelwright.store.history import Event, History
+from modelwright.services.sagemaker.jobs import JobKind, JobService
 from modelwright.store.resources import (
-    delete_resource,
-    find_resource,
-    insert_resource,
     list_resources,
-    put_tags,
-    replace_resource,
 )
 
 KIND = "TrainingJob"
-ENDED = ("Completed", "Failed", "Stopped")
 
 MEMBERS: Table = {
     "TrainingJobName": HONOURED,
@@ -145,52 +134,33 @@ LIST_MEMBERS: Table = {
 }
 
 
-class TrainingJobs(SageMakerService):
+class TrainingJobs(JobService):
     """CreateTrainingJob and what belongs to it."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        history: History,
-        now: Callable[[], float],
-        check_image: Callable[[str], None],
-        known_instance_type: Callable[[str], bool],
-    ) -> None:
-        """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
-        self._check_image = check_image
-        self._known_instance_type = known_instance_type
+    job = JobKind(
+        kind=KIND,
+        slug="training-job",
+        noun="training job",
+        taken="Training job names must be unique within an AWS account and region, and a training job with this name "
+        "already exists",
+        missing="Requested resource not found: there is no training job '{}'.",
+    )
 
     @operation("CreateTrainingJob", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ResourceInUse when there is a job of this name."""
         self._check(parameters)
         name = parameters["TrainingJobName"]
-        arn = sagemaker_arn(context.region, context.account, "training-job", name)
+        arn = self.arn(context, name)
         now = self.now()
         document = _new_document(parameters, arn, now)
-        with self.database.write() as transaction:
-            if taken(transaction, KIND, name, arn):
-                raise ResourceInUse(
-                    "Training job names must be unique within an AWS account and region, and a training job with "
-                    f"this name already exists ({arn})"
-                )
-            insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="InProgress")
-            put_tags(transaction, arn, parameters.get("Tags", []))
-            self.history.open(
-                transaction,
-                f"training-job/{name}",
-                "Job",
-                [Event("Created", {}, now)],
-                lease_until=now + LEASE_SECONDS,
-            )
+        self.begin(document, parameters.get("Tags", []))
         return {"TrainingJobArn": arn}
 
     @operation("DescribeTrainingJob", quick=True)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
-            return _find(transaction, parameters["TrainingJobName"])
+            return self.find(transaction, parameters["TrainingJobName"])
 
     @operation("ListTrainingJobs", quick=is_short, members=LIST_MEMBERS)
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
@@ -200,33 +170,12 @@ class TrainingJobs(SageMakerService):
 
     @operation("StopTrainingJob")
     def stop(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """Ask a running job to stop; a job that is stopping already is left to it."""
-        name = parameters["TrainingJobName"]
-        now = self.now()
-        with self.database.write() as transaction:
-            job = _find(transaction, name, lock=True)
-            status = job["TrainingJobStatus"]
-            if status in ENDED:
-                raise ValidationException(f"The request was rejected because the training job is in status {status}.")
-            if status == "InProgress":
-                stopping = {**job, "TrainingJobStatus": "Stopping", "LastModifiedTime": now}
-                replace_resource(transaction, KIND, name, stopping, modified=now, status="Stopping")
-                self.history.append(transaction, f"training-job/{name}", [Event("StopRequested", {}, now)])
+        self.request_stop(parameters["TrainingJobName"])
         return {}
 
     @operation("DeleteTrainingJob")
     def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """Forget a job that has ended; its outputs and its log stay."""
-        name = parameters["TrainingJobName"]
-        with self.database.write() as transaction:
-            job = _find(transaction, name, lock=True)
-            if job["TrainingJobStatus"] not in ENDED:
-                raise ResourceInUse(
-                    f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']}: "
-                    "only a job that has ended can be deleted. Stop it first."
-                )
-            delete_resource(transaction, KIND, name)
-            self.history.forget(transaction, f"training-job/{name}")
+        self.forget(parameters["TrainingJobName"])
         return {}
 
     def _check(self, parameters: Mapping[str, Any]) -> None:
@@ -298,13 +247,6 @@ def _new_document(parameters: Mapping[str, Any], arn: str, now: float) -> Docume
         "EnableManagedSpotTraining": parameters.get("EnableManagedSpotTraining", False),
         "ProfilingStatus": "Disabled",
     }
-
-
-def _find(transaction: Transaction, name: str, *, lock: bool = False) -> Document:
-    job = find_resource(transaction, KIND, name, lock=lock)
-    if job is None:
-        raise ValidationException(f"Requested resource not found: there is no training job '{name}'.")
-    return job
 
 
 def _summary(job: Document) -> Document:

@@ -1,0 +1,111 @@
+"""Jobs and their logs: where a job's log lies, its last lines, what stands after a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelwright.errors import AwsError
+from modelwright.services.dispatch import Document
+from modelwright.studio.view import View, is_missing
+
+TAIL = 400
+"""Lines that a page shows; the whole log is a download away."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of jobs: its names in AWS's operations and in addresses."""
+
+    noun: str
+    """`TrainingJob`."""
+    path: str
+    """`training`."""
+    group: str
+    """Its log group."""
+    label: str
+
+    @property
+    def stream(self) -> str:
+        """What its event streams' names begin with."""
+        return f"{self.path}-job/"
+
+
+KINDS = {
+    "training": Kind("TrainingJob", "training", "/aws/sagemaker/TrainingJobs", "Training jobs"),
+    "processing": Kind("ProcessingJob", "processing", "/aws/sagemaker/ProcessingJobs", "Processing jobs"),
+}
+
+
+@dataclass(frozen=True)
+class Log:
+    """`place` is the one after the last line."""
+
+    lines: list[Document]
+    place: str
+    complete: bool
+
+
+async def describe(view: View, kind: Kind, name: str) -> Document:
+    """Raises AwsError when there is no such job."""
+    return await view.call(f"Describe{kind.noun}", **{f"{kind.noun}Name": name})
+
+
+async def of_arn(view: View, kind: Kind, arn: str) -> Document | None:
+    """The job of an ARN, which has its name in small letters only; None when it was deleted."""
+    small = arn.rpartition("/")[2]
+    found = await view.call(f"List{kind.noun}s", NameContains=small.rpartition("-")[2], MaxResults=100)
+    for job in found[f"{kind.noun}Summaries"]:
+        if job[f"{kind.noun}Arn"] == arn:
+            return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": job[f"{kind.noun}Name"]})
+    return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": small})
+
+
+async def tail(view: View, kind: Kind, name: str, limit: int = TAIL) -> Log:
+    """The last lines of a job's log."""
+    stream = await _stream(view, kind, name)
+    if stream is None:
+        return Log([], "", True)
+    page = await view.call(
+        "GetLogEvents", "logs", logGroupName=kind.group, logStreamName=stream, limit=limit, startFromHead=False
+    )
+    return Log(page["events"], page["nextForwardToken"], len(page["events"]) < limit)
+
+
+async def search(view: View, kind: Kind, name: str, words: str) -> list[Document]:
+    """The lines that contain the words."""
+    stream = await _stream(view, kind, name)
+    if stream is None:
+        return []
+    quoted = '"' + words.replace('"', " ") + '"'
+    found = await view.call(
+        "FilterLogEvents", "logs", logGroupName=kind.group, logStreamNames=[stream], filterPattern=quoted, limit=TAIL
+    )
+    lines: list[Document] = found["events"]
+    return lines
+
+
+async def after(view: View, kind: Kind, name: str, place: str) -> tuple[list[dict[str, Any]], str]:
+    """The lines after a place, and the place after them. Of a job that has no log yet: nothing."""
+    stream = await _stream(view, kind, name)
+    if stream is None:
+        return [], place
+    page = await view.call(
+        "GetLogEvents", "logs", logGroupName=kind.group, logStreamName=stream, startFromHead=True,
+        nextToken=place or None,
+    )  # fmt: skip
+    lines = [{"t": line["timestamp"], "m": line["message"]} for line in page["events"]]
+    return lines, page["nextForwardToken"]
+
+
+async def _stream(view: View, kind: Kind, name: str) -> str | None:
+    try:
+        found = await view.call(
+            "DescribeLogStreams", "logs", logGroupName=kind.group, logStreamNamePrefix=f"{name}/", limit=1
+        )
+    except AwsError as error:
+        if is_missing(error):
+            return None
+        raise
+    streams = found["logStreams"]
+    return str(streams[0]["logStreamName"]) if streams else None

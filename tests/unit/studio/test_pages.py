@@ -1,0 +1,408 @@
+"""Pages over a platform that is not served: what they show, refuse and do, without a browser."""
+
+import asyncio
+import json
+import re
+import time
+import uuid
+from http.cookies import SimpleCookie
+
+import httpx
+import pytest
+
+from modelwright import app
+from modelwright.services.dispatch import Context
+from modelwright.studio.session import COOKIE, links, sign_in_address
+
+ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
+PARAMETERS = [
+    {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
+    {"Name": "Mode", "Type": "String", "DefaultValue": "fast", "EnumValues": ["fast", "good"]},
+]
+STEPS = [
+    {
+        "Name": "Check",
+        "Type": "Condition",
+        "Arguments": {
+            "Conditions": [{"Type": "Equals", "LeftValue": {"Get": "Parameters.Mode"}, "RightValue": "good"}],
+            "IfSteps": [],
+            "ElseSteps": [{"Name": "Weak", "Type": "Fail", "Arguments": {"ErrorMessage": "<script>alert(1)</script>"}}],
+        },
+    }
+]
+
+
+class Browser:
+    """A client of one platform: keeps cookies, follows nothing."""
+
+    def __init__(self, platform):
+        self.platform = platform
+        self.cookies = {}
+
+    def __call__(self, method, path, **options):
+        async def ask():
+            transport = httpx.ASGITransport(app=self.platform.application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7070") as client:
+                headers = {
+                    "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()),
+                    **options.pop("headers", {}),
+                }
+                answer = await client.request(method, path, headers=headers, **options)
+                for line in answer.headers.get_list("set-cookie"):
+                    self.cookies |= {name: cookie.value for name, cookie in SimpleCookie(line).items()}
+                return answer
+
+        return asyncio.run(ask())
+
+    def get(self, path, **options):
+        return self("GET", f"/studio{path}", **options)
+
+    def post(self, path, form_token=None, **fields):
+        data = {"form-token": self.token if form_token is None else form_token, **fields}
+        return self("POST", f"/studio{path}", data=data)
+
+    @property
+    def token(self):
+        return re.search(r'name="form-token" value="([^"]+)"', self.get("/settings").text)[1]
+
+    def sign_in(self):
+        key = self.platform.keys.admin
+        answer = self("POST", "/studio/sign-in", data={"key": key.id, "secret": key.secret})
+        assert answer.status_code == 200, answer.text
+        return self
+
+    def call(self, operation, service="sagemaker", **parameters):
+        context = Context("111122223333", "us-east-1", self.platform.keys.admin.principal)
+        return asyncio.run(self.platform.dispatcher.acall(context, service, operation, parameters))
+
+    def pipeline(self, name="Pose", parameters=PARAMETERS, steps=STEPS):
+        definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": parameters, "Steps": steps}
+        self.call(
+            "CreatePipeline", PipelineName=name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE,
+            ClientRequestToken=uuid.uuid4().hex,
+        )  # fmt: skip
+
+    def executions(self, name="Pose"):
+        found = self.call("ListPipelineExecutions", PipelineName=name, MaxResults=100)
+        return found["PipelineExecutionSummaries"]
+
+    def version(self):
+        self.call("CreateModelPackageGroup", ModelPackageGroupName="Group")
+        self.call("CreateBucket", "s3", Bucket="reports")
+        report = json.dumps({"metrics": {"mAP50": {"value": 0.8125}}}).encode()
+        self.call("PutObject", "s3", Bucket="reports", Key="evaluation.json", Body=report)
+        source = {"ContentType": "application/json", "S3Uri": "s3://reports/evaluation.json"}
+        self.call(
+            "CreateModelPackage",
+            ModelPackageGroupName="Group",
+            ModelApprovalStatus="PendingManualApproval",
+            ModelMetrics={"ModelQuality": {"Statistics": source}},
+        )
+
+
+@pytest.fixture
+def browser():
+    with app.sample() as platform:
+        yield Browser(platform)
+
+
+@pytest.fixture
+def user(browser):
+    return browser.sign_in()
+
+
+PAGES = ["/", "/pipelines", "/models", "/jobs/training", "/jobs/processing", "/data", "/images", "/settings"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_page_has_something_to_say_when_there_is_nothing(user, path, language):
+    answer = user.get(path, headers={"accept-language": f"{language}-XX,en;q=0.5"})
+    assert answer.status_code == 200, answer.text
+    assert f'<html lang="{language}"' in answer.text
+    assert answer.text.count("<h1>") == 1
+    assert ("홈" in answer.text) == (language == "ko")
+
+
+def test_whom_nobody_knows_is_sent_to_sign_in_and_comes_back(browser):
+    answer = browser.get("/pipelines?search=x")
+    assert answer.status_code == 303
+    address = answer.headers["location"]
+    assert address.startswith("/studio/sign-in?next=")
+    assert "/studio/pipelines?search=x" in browser("GET", address).text
+    key = browser.platform.keys.admin
+    fields = {"key": key.id, "secret": key.secret, "next": "/studio/pipelines?search=x"}
+    signed_in = browser("POST", "/studio/sign-in", data=fields)
+    assert 'content="0;url=/studio/pipelines?search=x"' in signed_in.text
+    cookie = signed_in.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "path=/studio" in cookie
+    assert browser.get("/pipelines").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://example.com", "//example.com", "/studio//example.com", "/\\example.com"]
+)
+def test_signing_in_never_sends_anybody_elsewhere(browser, elsewhere):
+    key = browser.platform.keys.admin
+    answer = browser("POST", "/studio/sign-in", data={"key": key.id, "secret": key.secret, "next": elsewhere})
+    assert 'content="0;url=/studio/"' in answer.text
+
+
+def test_a_wrong_secret_is_refused(browser):
+    answer = browser("POST", "/studio/sign-in", data={"key": browser.platform.keys.admin.id, "secret": "no"})
+    assert answer.status_code == 401
+    assert COOKIE not in answer.cookies
+    assert "There is no such access key" in answer.text
+
+
+def test_the_printed_link_signs_in_once(browser):
+    key = browser.platform.keys.admin
+    path = sign_in_address("", links(key.secret, 0, 0, time.time), key.id)
+    assert COOKIE in browser("GET", path).cookies
+    other = Browser(browser.platform)
+    assert other("GET", path).status_code == 401
+    assert browser.get("/").status_code == 200
+
+
+def test_signing_out_takes_the_cookie_away(user):
+    assert user.post("/sign-out").status_code == 303
+    assert user.get("/").status_code == 303
+
+
+FORMS = ["/preferences", "/sign-out", "/data", "/data/b", "/data/b/delete", "/pipelines/Pose/start", "/models/g/1"]
+
+
+@pytest.mark.parametrize("path", [*FORMS, "/pipelines/Pose/executions/x/stop", "/jobs/training/x/stop"])
+@pytest.mark.parametrize("token", ["", "forged"])
+def test_no_form_is_taken_without_its_token(user, path, token):
+    answer = user.post(path, form_token=token)
+    assert answer.status_code == 403
+    assert "not made for your session" in answer.text
+
+
+def test_an_upload_needs_the_token_too(user):
+    user.call("CreateBucket", "s3", Bucket="bucket")
+    answer = user("PUT", "/studio/data/bucket/upload?key=x", content=b"1", headers={"x-form-token": "forged"})
+    assert answer.status_code == 403
+    assert user.call("ListObjectsV2", "s3", Bucket="bucket")["KeyCount"] == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/static/studio.css", "/static/nothing.js"])
+def test_every_answer_is_guarded(user, path):
+    answer = user.get(path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    if "static" not in path:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_carry_no_script_and_no_style_and_nothing_of_others(user, path):
+    text = user.get(path).text
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=", text)
+    assert not re.search(r"(src|href|action)=\"(https?:)?//", text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/pipelines/none", "/models/none", "/jobs/training/none", "/jobs/other", "/data/none-such"]
+)
+def test_what_is_not_there_is_said(user, path):
+    answer = user.get(path)
+    assert answer.status_code == 404, answer.text
+    assert "Not found" in answer.text
+
+
+def test_a_bucket_may_be_called_studio(user):
+    user.call("CreateBucket", "s3", Bucket="studio")
+    signed = user("GET", "/studio/key", headers={"authorization": "AWS4-HMAC-SHA256 Credential=x"})
+    assert signed.headers["content-type"] == "application/xml"
+    assert user("GET", "/studios").headers["content-type"] == "application/xml"
+
+
+def test_language_and_theme_are_remembered(user):
+    answer = user.post("/preferences", language="ko", theme="dark", back="/studio/pipelines")
+    assert answer.headers["location"] == "/studio/pipelines"
+    assert '<html lang="ko" data-theme="dark">' in user.get("/").text
+    user.post("/preferences", language="xx", theme="xx", back="https://example.com")
+    assert '<html lang="ko" data-theme="dark">' in user.get("/").text
+
+
+def test_the_form_has_the_parameters_and_starts_what_was_typed(user):
+    user.pipeline()
+    page = user.get("/pipelines/Pose/start").text
+    assert 'name="parameter.Epochs" value="3"' in page
+    assert '<option value="good">' in page
+    fields = {"parameter.Epochs": "7", "parameter.Mode": "good", "title": "seven", "token": uuid.uuid4().hex}
+    answer = user.post("/pipelines/Pose/start", **fields)
+    assert answer.status_code == 303
+    twice = user.post("/pipelines/Pose/start", **fields)
+    assert twice.headers["location"] == answer.headers["location"]
+    (execution,) = user.executions()
+    assert execution["PipelineExecutionDisplayName"] == "seven"
+    arn = execution["PipelineExecutionArn"]
+    values = user.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn)["PipelineParameters"]
+    assert {"Name": "Epochs", "Value": "7"} in values
+    page = user("GET", answer.headers["location"]).text
+    assert "seven" in page
+    assert "Executing" in page
+    again = user.get(f"/pipelines/Pose/start?like={arn.rpartition('/')[2]}").text
+    assert 'name="parameter.Epochs" value="7"' in again
+
+
+def test_what_is_wrong_stands_at_its_field_and_nothing_is_started(user):
+    user.pipeline()
+    fields = {"parameter.Epochs": "seven", "parameter.Mode": "good", "token": uuid.uuid4().hex}
+    answer = user.post("/pipelines/Pose/start", **fields)
+    assert answer.status_code == 400
+    assert re.search(r'value="seven"[^>]* aria-invalid="true"', answer.text)
+    assert "Enter a whole number." in answer.text
+    assert user.executions() == []
+
+
+def test_what_the_door_refuses_is_told_in_the_form(user):
+    user.pipeline()
+    fields = {"parameter.Epochs": "1", "parameter.Mode": "good", "token": uuid.uuid4().hex, "title": "not a name!"}
+    answer = user.post("/pipelines/Pose/start", **fields)
+    assert answer.status_code == 400
+    assert "pipelineExecutionDisplayName" in answer.text
+    assert 'value="not a name!"' in answer.text
+
+
+@pytest.mark.parametrize("tab", ["executions", "graph", "parameters", "settings", "nonsense"])
+def test_a_pipelines_tabs(user, tab):
+    user.pipeline()
+    answer = user.get(f"/pipelines/Pose?tab={tab}")
+    assert answer.status_code == 200
+    assert "&lt;script&gt;" not in answer.text or tab == "settings"
+    assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["", "sort=name&order=up", "status=Executing", "search=n-1", "sort=status", "sort=x"])
+def test_executions_are_paged_sorted_and_searched_by_the_address(user, query):
+    user.pipeline()
+    for number in range(27):
+        user.call(
+            "StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex,
+            PipelineExecutionDisplayName=f"run-{number}",
+        )  # fmt: skip
+    page = user.get(f"/pipelines/Pose?{query}").text
+    names = re.findall(r">(run-\d+)</a>", page)
+    if "search" in query:
+        assert {f"run-1{n}" for n in range(10)} | {"run-1"} == set(names)
+        return
+    assert len(names) == 25
+    following = re.search(r'href="([^"]*page=[^"]*)">Next page', page)[1].replace("&amp;", "&")
+    rest = re.findall(r">(run-\d+)</a>", user.get(f"/pipelines/Pose{following}").text)
+    assert sorted(names + rest) == sorted(f"run-{n}" for n in range(27))
+    if query.startswith("sort=name"):
+        assert names == sorted(f"run-{n}" for n in range(27))[:25]
+
+
+@pytest.mark.parametrize("tab", ["graph", "timeline", "parameters", "settings"])
+def test_an_executions_tabs_and_a_steps_panel(user, tab):
+    user.pipeline()
+    started = user.call("StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex)
+    path = f"/pipelines/Pose/executions/{started['PipelineExecutionArn'].rpartition('/')[2]}"
+    answer = user.get(f"{path}?tab={tab}&step=Check&panel=input")
+    assert answer.status_code == 200, answer.text
+    assert ('class="panel"' in answer.text) == (tab in ("graph", "timeline"))
+    assert f'data-live="/studio/live?watch=execution%2F{path.rpartition("/")[2]}"' in answer.text
+    assert user.get(f"{path}?step=NoSuchStep").status_code == 200
+
+
+def test_stop_asks_the_execution_to_stop(user):
+    user.pipeline()
+    started = user.call("StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex)
+    arn = started["PipelineExecutionArn"]
+    path = f"/pipelines/Pose/executions/{arn.rpartition('/')[2]}"
+    assert "Stop</button>" in user.get(path).text
+    assert user.post(f"{path}/stop").headers["location"] == f"/studio{path}"
+    assert user.call("DescribePipelineExecution", PipelineExecutionArn=arn)["PipelineExecutionStatus"] == "Stopping"
+    refused = user.post(f"{path}/retry")
+    assert refused.status_code == 400
+    assert "Only pipelines with" in refused.text
+
+
+def test_a_version_shows_its_report_and_is_approved_with_a_comment(user):
+    user.version()
+    page = user.get("/models/Group/1").text
+    assert "metrics.mAP50" in page
+    assert "0.8125" in page
+    assert "Group · version 1" in user.get("/").text
+    answer = user.post("/models/Group/1", status="Approved", comment="looks <right>")
+    assert answer.status_code == 303
+    page = user.get("/models/Group/1").text
+    assert "looks &lt;right&gt;" in page
+    assert user.post("/models/Group/1", status="Perhaps").status_code == 400
+    (package,) = user.call("ListModelPackages", ModelPackageGroupName="Group")["ModelPackageSummaryList"]
+    assert package["ModelApprovalStatus"] == "Approved"
+
+
+def test_files_go_up_are_looked_at_and_go_away(user):
+    assert user.post("/data", name="bucket").headers["location"] == "/studio/data/bucket"
+    assert user.post("/data", name="NOT A BUCKET").status_code == 400
+    headers = {"x-form-token": user.token}
+    for key, content in {
+        "a/table.csv": b"x,y\n1,<b>\n", "a/b/page.html": b"<script>alert(1)</script>", "a/data.json": b'{"k":[1]}',
+        "a/no.bin": b"\0\1", "a/한글 이름.txt": "안녕".encode(), "a/empty.txt": b"", "a/pic.svg": b"<svg/>",
+    }.items():  # fmt: skip
+        answer = user("PUT", "/studio/data/bucket/upload", params={"key": key}, content=content, headers=headers)
+        assert answer.status_code == 200, answer.text
+    page = user.get("/data/bucket", params={"prefix": "a/"}).text
+    assert "한글 이름.txt" in page
+    assert ">b/</a>" in page
+    seen = {key: user.get("/data/bucket/object", params={"key": f"a/{key}"}) for key in
+            ("table.csv", "b/page.html", "data.json", "no.bin", "한글 이름.txt", "empty.txt", "pic.svg")}  # fmt: skip
+    assert {answer.status_code for answer in seen.values()} == {200}
+    assert "<td>&lt;b&gt;</td>" in seen["table.csv"].text
+    assert "&lt;script&gt;" in seen["b/page.html"].text
+    assert "No preview" in seen["no.bin"].text
+    assert "안녕" in seen["한글 이름.txt"].text
+    assert "The file is empty." in seen["empty.txt"].text
+    raw = user.get("/data/bucket/raw", params={"key": "a/b/page.html"})
+    assert raw.content == b"<script>alert(1)</script>"
+    assert raw.headers["content-type"] == "application/octet-stream"
+    assert raw.headers["content-disposition"] == 'attachment; filename="page.html"'
+    image = user.get("/data/bucket/raw", params={"key": "a/pic.svg"})
+    assert image.headers["content-type"] == "image/svg+xml"
+    assert "sandbox" in image.headers["content-security-policy"]
+    user.post("/data/bucket/delete", key="a/no.bin", folder="a/b/", prefix="a/")
+    keys = [each["Key"] for each in user.call("ListObjectsV2", "s3", Bucket="bucket")["Contents"]]
+    assert keys == ["a/data.json", "a/empty.txt", "a/pic.svg", "a/table.csv", "a/한글 이름.txt"]
+
+
+def test_files_go_up_without_script(user):
+    user.call("CreateBucket", "s3", Bucket="bucket")
+    files = [("files", ("one.txt", b"1", "text/plain")), ("files", ("two.txt", b"22", "text/plain"))]
+    data = {"form-token": user.token, "prefix": "in/"}
+    assert user("POST", "/studio/data/bucket", data=data, files=files).status_code == 303
+    found = user.call("ListObjectsV2", "s3", Bucket="bucket")["Contents"]
+    assert [(each["Key"], each["Size"]) for each in found] == [("in/one.txt", 1), ("in/two.txt", 2)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("s3://reports/evaluation.json", "/studio/data/reports/object?key=evaluation.json"),
+        ("s3://reports/some/folder", "/studio/data/reports?prefix=some%2Ffolder%2F"),
+        ("s3://reports", "/studio/data/reports"),
+    ],
+)
+def test_an_s3_address_leads_to_its_page(user, uri, address):
+    user.version()
+    assert user.get("/s3", params={"uri": uri}).headers["location"] == address
+
+
+def test_pages_are_light(user):
+    """The heaviest page: an execution's graph, with all that it loads."""
+    user.pipeline()
+    started = user.call("StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex)
+    page = user.get(f"/pipelines/Pose/executions/{started['PipelineExecutionArn'].rpartition('/')[2]}")
+    parts = re.findall(r'(?:src|href)="(/studio/static/[^"]+)"', page.text)
+    assert len(parts) == 5
+    weight = len(page.content) + sum(len(user("GET", part).content) for part in parts)
+    assert weight <= 300 * 1024
