@@ -19,6 +19,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -140,6 +141,8 @@ class Hosting:
         self._drains: dict[str, float] = {}
         self._open_logs: dict[str, JobLog] = {}
         self._ports: dict[str, int] = {}
+        self._reservation: socket.socket | None = None
+        """What keeps other servers of this machine from giving away the contract's port too."""
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -193,6 +196,8 @@ class Hosting:
         return _EFFECTS[work.effect.kind](self, work, one)
 
     def failure(self, work: Work, error: Exception) -> Sequence[Fact]:
+        if not work.owed():  # the server is ending: nothing has gone wrong with the instance
+            return []
         one = work.state.instances[work.effect.key.partition("/")[0]]
         reason = f"InternalServerError: {work.effect.kind} failed: {type(error).__name__}: {error}"
         if work.effect.kind == "watch":
@@ -246,7 +251,7 @@ class Hosting:
             image = self._images.resolve(variant.container["Image"], lambda line: None)
             handle = self._runtime.start(self._spec(work.state, one, variant, image))
         except (AwsError, ConfigurationError) as error:
-            self._ports.pop(one.key, None)
+            self._give_back_port(one)
             shutil.rmtree(self._folder / f"{one.container}{SUFFIX}", ignore_errors=True)
             return [_refused(one, f"The container of production variant {one.variant} can't be started: {error}")]
         return [_fact("Started", one, Handle=asdict(handle))]
@@ -277,6 +282,9 @@ class Hosting:
         checks.last, checks.count = self._now(), checks.count + 1
         if not problem:
             checks.missed = 0
+            if not one.healthy and not isinstance(self._runtime.poll(Handle(**one.handle)), Running):
+                work.resume_at(checks.last + LAST_PING)  # somebody else answered; what became of it is being looked at
+                return None
             if not one.healthy:
                 return [_fact("Healthy", one)]
             work.resume_at(checks.last + self._ping_interval)
@@ -341,13 +349,21 @@ class Hosting:
         """8080 for a container that may know no other, where it is free; else any."""
         with self._lock:
             taken = set(self._ports.values())
-            if not _understands_ports(image) and CONTRACT_PORT not in taken and _is_free(CONTRACT_PORT):
-                self._ports[one.key] = CONTRACT_PORT
-                return CONTRACT_PORT
+            if not _understands_ports(image) and CONTRACT_PORT not in taken:
+                self._reservation = _reserve(CONTRACT_PORT)
+                if self._reservation is not None:
+                    self._ports[one.key] = CONTRACT_PORT
+                    return CONTRACT_PORT
             while (port := _any_port()) in taken:
                 pass
             self._ports[one.key] = port
             return port
+
+    def _give_back_port(self, one: Instance) -> None:
+        with self._lock:
+            if self._ports.pop(one.key, 0) == CONTRACT_PORT and self._reservation is not None:
+                self._reservation.close()
+                self._reservation = None
 
     # How it ended
 
@@ -381,7 +397,7 @@ class Hosting:
 
     def _forget(self, one: Instance, handle: Handle) -> None:
         """What an ended attempt leaves behind."""
-        self._ports.pop(one.key, None)
+        self._give_back_port(one)
         self._notes.pop(one.key, None)
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
@@ -465,6 +481,20 @@ def _any_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _reserve(port: int) -> socket.socket | None:
+    """A port that nobody uses, and that no other server gives away as long as the result is open; None: it is used."""
+    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if sys.platform.startswith("linux"):
+            reservation.bind(f"\0modelwright-port-{port}")  # a name in memory, gone with this process
+        if _is_free(port):
+            return reservation
+    except OSError:
+        pass
+    reservation.close()
+    return None
 
 
 def _is_free(port: int) -> bool:
