@@ -227,7 +227,7 @@ class TestRun:
         (folder / "train").write_text("#!/bin/sh\necho hi\n")
         (folder / "old").write_text("old")
         image = built(
-            "FROM python:3.11\nENV A=1\nARG B=2\nWORKDIR /work\nCOPY train /usr/local/bin/\nCOPY old /work/\n"
+            "FROM python:3.11\nENV A=1\nARG B=2\nWORKDIR /srv\nCOPY train /usr/local/bin/\nCOPY old /srv/\n"
             "RUN chmod +x /usr/local/bin/train && echo $A$B > made && rm old && mkdir -p /opt/x /data/y "
             "&& touch /data/y/z /tmp/gone && ln -s /data /opt/x/data\n"
         )
@@ -236,8 +236,8 @@ class TestRun:
             for path in image.root.rglob("*")
             if not path.is_dir() or path.is_symlink()
         }
-        assert found == {"usr/local/bin/train", "work/made", "data/y/z", "opt/x/data"}
-        assert (image.root / "work/made").read_text() == "12\n"
+        assert found == {"usr/local/bin/train", "srv/made", "data/y/z", "opt/x/data"}
+        assert (image.root / "srv/made").read_text() == "12\n"
         assert (image.root / "usr/local/bin/train").stat().st_mode & 0o111 == 0o111
 
     def test_pip_in_a_script_installs_into_the_environment(self, built, wheels):
