@@ -36,6 +36,9 @@ from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
+from modelwright.services.runtime import Runtime
+from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
+from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -47,6 +50,7 @@ from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sts import Sts
+from modelwright.serving.router import Router
 from modelwright.store.database import Database
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
@@ -76,6 +80,7 @@ class Platform:
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
+        self.router = Router()
         self.dispatcher = Dispatcher(self._services(), validate)
         before = original(environ)
         self.live = Live()
@@ -92,6 +97,7 @@ class Platform:
                 settings, running.url, self.keys.job, self.authority, before, region=region
             ),
             now=time.time,
+            routing=self.router,
             log_shipped=self.live.wake_log,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
@@ -137,8 +143,9 @@ class Platform:
         self.live.close()
 
     def stop(self) -> None:
-        """Running jobs go on."""
+        """Running jobs and endpoints' instances go on."""
         self.engine.close()
+        self.router.close()
         self.objects.close()
         self.database.close()
 
@@ -159,6 +166,9 @@ class Platform:
             ProcessingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
         )
         yield "sagemaker", Models(**common, check_image=self._check_image)
+        yield "sagemaker", EndpointConfigs(**common, known_instance_type=known_instance_type)
+        yield "sagemaker", Endpoints(**common)
+        yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**common)
         yield "sagemaker", ModelPackages(**common)
         yield "sagemaker", Pipelines(**common, objects=self.objects, operations=StepOperations())

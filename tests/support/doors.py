@@ -9,6 +9,8 @@ from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
+from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
+from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -53,6 +55,11 @@ class Door:
             ("sagemaker", TrainingJobs(**jobs)),
             ("sagemaker", ProcessingJobs(**jobs)),
             ("sagemaker", Models(**common, check_image=check_image)),
+            (
+                "sagemaker",
+                EndpointConfigs(**common, known_instance_type=jobs["known_instance_type"]),
+            ),
+            ("sagemaker", Endpoints(**common)),
             ("sagemaker", ModelPackageGroups(**common)),
             ("sagemaker", ModelPackages(**common)),
             ("sagemaker", Tags(**common)),

@@ -13,6 +13,9 @@ from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.services.dispatch import Context, Dispatcher, Principal
+from modelwright.services.runtime import Runtime
+from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
+from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -21,6 +24,7 @@ from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.serving.router import Router
 from modelwright.store import logs
 from modelwright.store.database import Database
 from modelwright.store.history import History
@@ -75,6 +79,8 @@ class Platform:
                     TrainingJobs(**jobs),
                     ProcessingJobs(**jobs),
                     Models(**common, check_image=self.images.ready),
+                    EndpointConfigs(**common, known_instance_type=known_instance_type),
+                    Endpoints(**common),
                     ModelPackageGroups(**common),
                     ModelPackages(**common),
                     Pipelines(**common, objects=self.objects),
@@ -84,6 +90,8 @@ class Platform:
             ],
             validate,
         )
+        self.router = Router()
+        self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
 
     def call(self, operation, **parameters):
@@ -102,6 +110,7 @@ class Platform:
             ),
             client_environment=lambda region: {"AWS_ENDPOINT_URL": "http://127.0.0.1:7070"},
             now=self.now,
+            routing=self.router,
             **options,
         )
         self.engine.start()
@@ -257,7 +266,7 @@ def processing(command=None, inputs=(), outputs=(), *, image="bare", **more):
 
 @contextmanager
 def running(home, **options):
-    engine = {key: options.pop(key) for key in ("grace", "mirror_interval") if key in options}
+    engine = {key: options.pop(key) for key in ("grace", "mirror_interval", "ping_interval") if key in options}
     platform = Platform(home, **options)
     try:
         yield platform.start(**engine)

@@ -34,6 +34,7 @@ MODULES = {
     "pipelines": ("pipelines",),
     "executions": ("executions",),
     "models": ("models",),
+    "endpoints": ("endpoints",),
     "images": ("images",),
     "demo": ("demo",),
     "completion": ("completion",),

@@ -1,4 +1,4 @@
-"""The engine put together: what drives jobs and pipeline executions on one home folder."""
+"""The engine put together: what drives jobs, endpoints and pipeline executions on one home folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from modelwright.config import Settings
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.containers import Containers
 from modelwright.engine.executions import Executions
+from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.tidying import Tidier
@@ -36,17 +37,21 @@ class Engine:
         call: Call,
         client_environment: Callable[[str], Mapping[str, str]],
         now: Callable[[], float],
+        routing: Routing | None = None,
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
+        ping_interval: float = PING_INTERVAL,
         log_shipped: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs.
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints.
 
-        `log_shipped(event stream)` is called when a job's log has new lines.
+        `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
+        has new lines.
         """
         self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
         self._tidier = Tidier()
         available = total(settings)
+        capacity = Capacity(available)
         environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
 
         def environment(region: str) -> Mapping[str, str]:
@@ -59,7 +64,7 @@ class Engine:
             runtime=runtime,
             objects=objects,
             images=images,
-            capacity=Capacity(available),
+            capacity=capacity,
             logs=self._logs,
             containers=Containers(
                 objects=objects, client_environment=environment, total=available, hosts=settings.cache / "hosts"
@@ -70,16 +75,33 @@ class Engine:
             grace=grace,
             mirror_interval=mirror_interval,
         )
+        self._hosting = Hosting(
+            database=database,
+            runtime=runtime,
+            objects=objects,
+            images=images,
+            capacity=capacity,
+            logs=self._logs,
+            tidier=self._tidier,
+            folder=settings.jobs,
+            client_environment=environment,
+            routing=routing or NoRouting(),
+            now=now,
+            ping_interval=ping_interval,
+        )
         executions = Executions(database=database, objects=objects, call=call, now=now)
-        self.worker = Worker(database=database, history=history, drivers=[self._jobs, executions], now=now)
+        self.worker = Worker(
+            database=database, history=history, drivers=[self._jobs, self._hosting, executions], now=now
+        )
 
     def start(self) -> None:
         """Take over what is open, and go on."""
-        leftovers = self._jobs.folders()
+        leftovers, attempts = self._jobs.folders(), self._hosting.folders()
         self._jobs.sweep(leftovers, self.worker.start())
+        self._hosting.sweep(attempts)
 
     def close(self) -> None:
-        """Take up nothing more. Running jobs go on, and are adopted by the next start."""
+        """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._logs.close()
         self._tidier.close()

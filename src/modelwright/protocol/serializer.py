@@ -24,7 +24,7 @@ from urllib.parse import quote
 from botocore.model import ListShape, OperationModel, Shape, StructureShape
 
 from modelwright.errors import AwsError
-from modelwright.protocol import cbor, faults, jsonvalues, spec, timestamps, validation, xmlvalues
+from modelwright.protocol import cbor, eventstream, faults, jsonvalues, spec, timestamps, validation, xmlvalues
 from modelwright.protocol.messages import Response
 from modelwright.protocol.router import CBOR, S3, Route
 
@@ -95,6 +95,9 @@ def _serialize_rest_json(
         member = shape.members[payload]
         if member.type_name in ("blob", "string"):
             _set_raw(response, result[payload])
+        elif member.serialization.get("eventstream") and not isinstance(result[payload], Mapping):
+            response.body = eventstream.Messages(member, result[payload])
+            _set_type(response, eventstream.CONTENT_TYPE)
         else:
             convert = jsonvalues.writer(route.service).shape(member)
             response.body = _dump(result[payload] if convert is None else convert(result[payload]))

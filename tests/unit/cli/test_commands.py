@@ -61,7 +61,7 @@ def test_without_a_command_there_is_help(modelwright):
     ("arguments", "said"),
     [
         (["sttus"], "There is no command 'sttus'. Did you mean status? See: modelwright --help"),
-        (["e", "list"], "'e' may be env or executions. See: modelwright --help"),
+        (["e", "list"], "'e' may be endpoints, env or executions. See: modelwright --help"),
         (["d"], "'d' may be demo, doctor or down. See: modelwright --help"),
         (["zzz"], "There is no command 'zzz'. See: modelwright --help"),
         (["jobs", "lst"], "There is no command 'lst'. Did you mean list? See: modelwright jobs --help"),

@@ -8,6 +8,9 @@ from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.members import HONOURED, Rule, check_members, recorded, refused, rows
+from modelwright.services.runtime import Runtime
+from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
+from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -22,6 +25,9 @@ CLASSES = [
     ("sagemaker", TrainingJobs),
     ("sagemaker", ProcessingJobs),
     ("sagemaker", Models),
+    ("sagemaker", EndpointConfigs),
+    ("sagemaker", Endpoints),
+    ("sagemaker-runtime", Runtime),
     ("sagemaker", ModelPackageGroups),
     ("sagemaker", ModelPackages),
     ("sagemaker", Pipelines),

@@ -1,0 +1,70 @@
+"""What an endpoint's state makes of the document that DescribeEndpoint answers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelwright.lifecycles.endpoint import Endpoint, Fleet, Instance
+
+Document = dict[str, Any]
+
+
+def describe(document: Mapping[str, Any], endpoint: Endpoint, time: float) -> Document:
+    """The document of this state."""
+    new = {**document, "EndpointStatus": endpoint.status, "LastModifiedTime": time}
+    fleet = endpoint.live or endpoint.coming
+    if fleet is not None:
+        new["EndpointConfigName"] = fleet.config
+        new["ProductionVariants"] = _variants(fleet, endpoint)
+    if endpoint.live is not None and endpoint.coming is not None:
+        new["PendingDeploymentSummary"] = {
+            "EndpointConfigName": endpoint.coming.config,
+            "ProductionVariants": _variants(endpoint.coming, endpoint),
+            "StartTime": endpoint.pending_since,
+        }
+    else:
+        new.pop("PendingDeploymentSummary", None)
+    if endpoint.failure:
+        new["FailureReason"] = endpoint.failure
+    else:
+        new.pop("FailureReason", None)
+    return new
+
+
+def summaries(fleet: Mapping[str, Any], healthy: Mapping[str, int]) -> list[Document]:
+    """The variants of a fleet as the services write it; `healthy` says how many instances of each serve."""
+    return [
+        {
+            "VariantName": each["Name"],
+            "CurrentWeight": each["Weight"],
+            "DesiredWeight": each["Weight"],
+            "CurrentInstanceCount": healthy.get(each["Name"], 0),
+            "DesiredInstanceCount": each["Count"],
+        }
+        for each in fleet["Variants"]
+    ]
+
+
+def _variants(fleet: Fleet, endpoint: Endpoint) -> list[Document]:
+    found = []
+    for variant in fleet.variants:
+        ours = [one for one in endpoint.of(fleet) if one.variant == variant.name]
+        summary: Document = {"VariantName": variant.name}
+        images = [image for one in ours if (image := _image(one, variant.container["Image"]))][:1]
+        if images:
+            summary["DeployedImages"] = images
+        summary |= {
+            "CurrentWeight": variant.weight,
+            "DesiredWeight": variant.weight,
+            "CurrentInstanceCount": sum(one.healthy for one in ours),
+            "DesiredInstanceCount": variant.count,
+        }
+        found.append(summary)
+    return found
+
+
+def _image(one: Instance, specified: str) -> Document | None:
+    if not one.images:
+        return None
+    return {"SpecifiedImage": specified, "ResolvedImage": one.images["Resolved"], "ResolutionTime": one.images["Time"]}

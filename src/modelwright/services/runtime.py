@@ -1,0 +1,162 @@
+"""SageMaker Runtime: invocations of real-time endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from modelwright.arns import Arn
+from modelwright.errors import AwsError
+from modelwright.services.dispatch import Context, Document, operation
+from modelwright.services.members import HONOURED, Table, recorded, refused
+from modelwright.serving.router import Answer, Broken, NoEndpoint, NoReplica, NoVariant, Router, StreamedAnswer
+
+MESSAGE_LIMIT = 2048
+"""Characters of a container's error that are passed on."""
+
+MEMBERS: Table = {
+    "EndpointName": HONOURED,
+    "Body": HONOURED,
+    "ContentType": HONOURED,
+    "Accept": HONOURED,
+    "CustomAttributes": HONOURED,
+    "TargetModel": refused("Multi-model endpoints are not supported: leave it out."),
+    "TargetVariant": HONOURED,
+    "TargetContainerHostname": refused("Endpoints have one container here: leave it out."),
+    "InferenceId": recorded("It would be written beside captured data, and nothing is captured."),
+    "EnableExplanations": refused("Explanations by Clarify are not supported: leave it out."),
+    "InferenceComponentName": refused("Inference components are not supported: leave it out."),
+    "SessionId": refused("Stateful sessions are not supported: leave it out."),
+    "PrefixAwareId": refused("Requests go to the instance with the fewest outstanding ones: leave it out."),
+}
+
+
+STREAM_MEMBERS: Table = {
+    name: rule for name, rule in MEMBERS.items() if name not in ("TargetModel", "EnableExplanations")
+}
+
+
+class Runtime:
+    """InvokeEndpoint, whole and streamed."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    @operation("InvokeEndpoint", members=MEMBERS)
+    async def invoke(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """The model's answer. Raises ValidationError, ServiceUnavailable, and ModelError for the container's own."""
+        with _errors(context, parameters):
+            answer = await self._router.invoke(*_asked(parameters))
+        if not 200 <= answer.status < 300:
+            raise _refusal(context, parameters, answer)
+        return {"Body": answer.body, **_told(answer)}
+
+    @operation("InvokeEndpointWithResponseStream", members=STREAM_MEMBERS)
+    async def invoke_with_response_stream(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """The model's answer as it comes. Errors before its beginning are those of InvokeEndpoint."""
+        with _errors(context, parameters):
+            answer = await self._router.stream(*_asked(parameters))
+        if isinstance(answer, StreamedAnswer):
+            return {"Body": _Events(answer), **_told(answer)}
+        raise _refusal(context, parameters, answer)
+
+
+class _Events:
+    """A streamed answer as the operation's events."""
+
+    def __init__(self, answer: StreamedAnswer) -> None:
+        self._answer = answer
+        self._ended = False
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> Document:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            return {"PayloadPart": {"Bytes": await anext(self._answer)}}
+        except TimeoutError:
+            return self._error("ModelInvocationTimeExceeded", "The model did not finish its answer in time.")
+        except Broken as error:
+            return self._error("StreamBroken", f"The connection to the model was lost: {error}")
+
+    def _error(self, code: str, message: str) -> Document:
+        self._ended = True
+        return {"ModelStreamError": {"ErrorCode": code, "Message": message}}
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes]:
+    return parameters["EndpointName"], parameters.get("TargetVariant"), _headers(parameters), parameters["Body"]
+
+
+@contextmanager
+def _errors(context: Context, parameters: Document) -> Iterator[None]:
+    """The router's errors as AWS's."""
+    name = parameters["EndpointName"]
+    try:
+        yield
+    except NoEndpoint:
+        raise AwsError(f"Endpoint {name} of account {context.account} not found.", code="ValidationError") from None
+    except NoVariant as error:
+        raise AwsError(
+            f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}.",
+            code="ValidationError",
+        ) from None
+    except NoReplica:
+        raise AwsError(
+            f"No instance of endpoint {name} takes requests at this moment; its log group "
+            f"/aws/sagemaker/Endpoints/{name} says why.",
+            code="ServiceUnavailable",
+            status=503,
+        ) from None
+    except TimeoutError:
+        text = (
+            "Your invocation timed out while waiting for a response from container primary. Review the latency "
+            "of the container, resolve the issue, and try again."
+        )
+        raise _model_error(context, name, 0, text) from None
+    except Broken as error:
+        raise _model_error(context, name, 0, f"The container gave no proper answer: {error}") from None
+
+
+def _refusal(context: Context, parameters: Document, answer: Answer) -> AwsError:
+    """The error for an answer that says no."""
+    text = answer.body.decode("utf-8", "replace")[:MESSAGE_LIMIT]
+    return _model_error(context, parameters["EndpointName"], answer.status, text)
+
+
+def _headers(parameters: Document) -> dict[str, str]:
+    headers = {"Content-Type": parameters.get("ContentType", "application/octet-stream")}
+    for member, name in (("Accept", "Accept"), ("CustomAttributes", "X-Amzn-SageMaker-Custom-Attributes")):
+        if member in parameters:
+            headers[name] = parameters[member]
+    return headers
+
+
+def _told(answer: Answer | StreamedAnswer) -> Document:
+    result: Document = {"InvokedProductionVariant": answer.variant}
+    for member, name in (("ContentType", "Content-Type"), ("CustomAttributes", "X-Amzn-SageMaker-Custom-Attributes")):
+        if name in answer.headers:
+            result[member] = answer.headers[name]
+    return result
+
+
+def _model_error(context: Context, endpoint: str, status: int, text: str) -> AwsError:
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    whose = "client" if 400 <= status < 500 else "server"
+    return AwsError(
+        f'Received {whose} error ({status}) from primary with message "{text}". '
+        f"See the log group {group} in account {context.account} for more information.",
+        code="ModelError",
+        status=424,
+        members={
+            "OriginalStatusCode": status,
+            "OriginalMessage": text,
+            "LogStreamArn": str(Arn("logs", context.region, context.account, f"log-group:{group}")),
+        },
+    )

@@ -1,0 +1,164 @@
+"""The router against real sockets: whom it asks, what it does when that one is gone, slow or says nonsense."""
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import pytest
+
+from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.serving.router import Broken, NoEndpoint, NoReplica, NoVariant, Router
+
+
+@asynccontextmanager
+async def replica(name, answer=None):
+    """A server that answers with its name, after as many seconds as the body says."""
+
+    async def serve(reader, writer):
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = int(head.lower().split(b"content-length:")[1].split()[0])
+                body = await reader.readexactly(length)
+                await asyncio.sleep(float(body or 0))
+                said = name.encode()
+                writer.write(answer or b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+                if answer is not None:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Replica(name, server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+
+
+def routes(*variants, stream="s"):
+    made = tuple(VariantRoutes(name, weight, tuple(replicas)) for name, weight, *replicas in variants)
+    return Routes(stream, "e", "arn", "InService", made)
+
+
+def drive(scenario, **options):
+    async def act():
+        router = Router(**options)
+        try:
+            await asyncio.wait_for(scenario(router), 30)
+        finally:
+            await router.aclose()
+
+    asyncio.run(act())
+
+
+async def ask(router, body=b"", variant=None):
+    return (await router.invoke("e", variant, {}, body)).body.decode()
+
+
+def test_the_least_loaded_is_asked():
+    async def scenario(router):
+        async with replica("a") as a, replica("b") as b:
+            router.publish(routes(("v", 1, a, b)))
+            found = await asyncio.gather(*(ask(router, b"0.2") for _ in range(6)))
+            assert Counter(found) == {"a": 3, "b": 3}
+
+    drive(scenario)
+
+
+def test_variants_by_weight():
+    async def scenario(router):
+        async with replica("a") as a, replica("b") as b, replica("c") as c:
+            router.publish(routes(("v", 3, a), ("w", 1, b), ("never", 0, c)))
+            found = Counter([await ask(router) for _ in range(300)])
+            assert 180 < found["a"] < 270
+            assert found["c"] == 0
+            assert await ask(router, variant="never") == "c"
+            with pytest.raises(NoVariant, match="v, w, never"):
+                await ask(router, variant="x")
+
+    drive(scenario)
+
+
+def test_one_that_refuses_the_connection_is_passed_over():
+    async def scenario(router):
+        async with replica("gone") as gone:
+            pass
+        async with replica("b") as b:
+            router.publish(routes(("v", 1, gone, b)))
+            assert {await ask(router) for _ in range(20)} == {"b"}
+        router.publish(routes(("v", 1, gone)))
+        with pytest.raises(NoReplica):
+            await ask(router)
+
+    drive(scenario)
+
+
+def test_no_endpoint():
+    async def scenario(router):
+        with pytest.raises(NoEndpoint):
+            await ask(router)
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            router.withdraw(routes(stream="an earlier one of this name"))
+            assert await ask(router) == "a"
+            router.withdraw(routes())
+            with pytest.raises(NoEndpoint):
+                await ask(router)
+
+    drive(scenario)
+
+
+def test_a_slow_one_times_out_and_is_free_again():
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            with pytest.raises(TimeoutError):
+                await ask(router, b"5")
+            assert router.when_idle("a", lambda: None)
+            assert await ask(router) == "a"
+
+    drive(scenario, timeout=0.3)
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"])
+def test_an_answer_that_is_none(answer):
+    async def scenario(router):
+        async with replica("a", answer) as a:
+            router.publish(routes(("v", 1, a)))
+            with pytest.raises(Broken):
+                await ask(router)
+            assert router.when_idle("a", lambda: None)
+
+    drive(scenario)
+
+
+def test_it_tells_when_the_last_request_is_answered():
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            idle = asyncio.Event()
+            asked = asyncio.create_task(ask(router, b"0.3"))
+            await asyncio.sleep(0)  # it takes its replica in its first step
+            assert not router.when_idle("a", idle.set)
+            router.publish(routes(("v", 1)))
+            assert not idle.is_set()
+            assert await asked == "a"
+            await asyncio.wait_for(idle.wait(), 5)
+            assert router.when_idle("a", idle.set)
+
+    drive(scenario)
+
+
+def test_a_streamed_answer_counts_until_it_is_closed():
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            answer = await router.stream("e", None, {}, b"0")
+            assert not router.when_idle("a", lambda: None)
+            assert b"".join([piece async for piece in answer]) == b"a"
+            await answer.aclose()
+            await answer.aclose()
+            assert router.when_idle("a", lambda: None)
+
+    drive(scenario)
