@@ -148,11 +148,11 @@ say(package.model_package_version, package.model_package_status, package.model_a
 package.update(model_approval_status="Approved", approval_description="good")
 say(package.refresh().model_approval_status, package.approval_description)
 model = Model.create(
-    model_name="v3-model", execution_role_arn=role,
+    model_name="v3-jobs-model", execution_role_arn=role,
     primary_container=shapes.ContainerDefinition(
         image=image, model_data_url=job.model_artifacts.s3_model_artifacts),
 )
-say(Model.get("v3-model").model_name, [each.model_name for each in Model.get_all(name_contains="v3-model")])
+say(Model.get("v3-jobs-model").model_name, [each.model_name for each in Model.get_all(name_contains="v3-jobs-model")])
 model.delete()
 package.delete()
 group.delete()
@@ -164,5 +164,5 @@ group.delete()
         "Completed",
         "1 Completed PendingManualApproval",
         "Approved good",
-        "v3-model ['v3-model']",
+        "v3-jobs-model ['v3-jobs-model']",
     ]
