@@ -103,6 +103,7 @@ class Engine:
     def close(self) -> None:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
+        self._hosting.close()
         self._logs.close()
         self._tidier.close()
 

@@ -213,6 +213,13 @@ class Hosting:
         """The attempts' folders that there are."""
         return list(self._folder.glob(f"*{SUFFIX}"))
 
+    def close(self) -> None:
+        """Instances go on serving; the next server finds out what they hold."""
+        with self._lock:
+            if self._reservation is not None:
+                self._reservation.close()
+                self._reservation = None
+
     def sweep(self, folders: Sequence[Path]) -> None:
         """Delete those of attempts that no open stream goes on with: an earlier process had no time to."""
         for folder in folders:
