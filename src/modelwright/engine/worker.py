@@ -49,6 +49,9 @@ class Work:
     """The same, at a time."""
     resume_after: Callable[[str], None]
     """The same, when another stream has ended."""
+    resume_on: Callable[[str], None]
+    """The same, when something is appended to another stream. Call it before looking at what that stream is about:
+    a change between the look and the call would be missed."""
     tell: Callable[[Sequence[Fact]], None]
     """Facts on the way, while the effect goes on."""
     owed: Callable[[], bool]
@@ -116,8 +119,10 @@ class _Stream:
     under_way: set[Key] = field(default_factory=set)
     """Effects that are being performed or that wait."""
     closed: bool = False
-    busy: int = 0
-    """How many are being performed."""
+    busy: set[Key] = field(default_factory=set)
+    """Those that are being performed."""
+    again: set[Key] = field(default_factory=set)
+    """Of these, the ones that were resumed meanwhile."""
     timers: dict[Key, Callable[[], None]] = field(default_factory=dict)
     """What cancels them."""
     retry: float = FIRST_RETRY
@@ -138,6 +143,8 @@ class Worker:
         self._lock = threading.RLock()
         self._streams: dict[str, _Stream] = {}
         self._waiters: dict[str, list[Callable[[], None]]] = {}
+        self._watchers: dict[str, dict[tuple[str, Key], Callable[[], None]]] = {}
+        """By the stream that is watched: once each, however often the effect asks."""
         self._mine = threading.local()
         self._closed = False
 
@@ -146,6 +153,7 @@ class Worker:
         now = self._now()
         with self._lock:  # whoever appends from here on is heard, but not before all that is open is known
             self._history.subscribe(self._woken)
+            self._history.subscribe(self._tell_watchers)
             with self._database.write() as transaction:
                 heads = self._history.claim(transaction, now=now, until=now + LEASE_SECONDS, force=True)
             found = [self._streams.setdefault(head.name, _Stream(head.name, running=True)) for head in heads]
@@ -334,6 +342,9 @@ class Worker:
 
         def resume() -> None:
             with self._lock:
+                if key in stream.busy:
+                    stream.again.add(key)
+                    return
                 stream.results.append(_Result(key, ()))
                 self._schedule(stream)
 
@@ -359,6 +370,10 @@ class Worker:
         def resume_after(other: str) -> None:
             self.when_ended(other, resume)
 
+        def resume_on(other: str) -> None:
+            with self._lock:
+                self._watchers.setdefault(other, {})[stream.name, key] = resume
+
         return Work(
             stream=stream.name,
             effect=effect,
@@ -366,6 +381,7 @@ class Worker:
             resume=resume,
             resume_at=resume_at,
             resume_after=resume_after,
+            resume_on=resume_on,
             tell=tell,
             owed=owed,
         )
@@ -374,8 +390,9 @@ class Worker:
         """Do it and leave its result with the stream, whose next turn takes it up."""
         driver = stream.driver
         assert driver is not None
+        key = (work.effect.kind, work.effect.key)
         with self._lock:
-            stream.busy += 1
+            stream.busy.add(key)
         facts: Sequence[Fact] | None = None
         try:
             facts = driver.perform(work)
@@ -384,9 +401,12 @@ class Worker:
                 _log.exception("%s of %s failed", work.effect.kind, work.stream)
                 facts = driver.failure(work, error)
         with self._lock:
-            stream.busy -= 1
+            stream.busy.discard(key)
+            if facts is None and key in stream.again:
+                facts = ()
+            stream.again.discard(key)
             if facts is not None:
-                stream.results.append(_Result((work.effect.kind, work.effect.key), facts))
+                stream.results.append(_Result(key, facts))
             stream.pending = stream.pending or facts is not None or stream.ended
 
     def _perform_and_deliver(self, stream: _Stream, work: Work) -> None:
@@ -416,6 +436,12 @@ class Worker:
             waiters = self._waiters.pop(name, [])
         for then in waiters:
             then()
+
+    def _tell_watchers(self, name: str) -> None:
+        with self._lock:
+            watchers = self._watchers.pop(name, {})
+        for resume in watchers.values():
+            resume()
 
     def _close_if_over(self, stream: _Stream) -> None:
         """Forget an ended stream once its effects are back. (One of that name that is opened then is read anew.)"""

@@ -261,6 +261,35 @@ def test_waiting_for_a_stream_that_has_ended_or_never_was(bench):
     bench.ended("a")
 
 
+def test_an_effect_waits_for_a_change_of_another_stream(bench):
+    """Also one that comes while it is being performed: the change between the look and the wait is not missed."""
+    bench.worker.start()
+    bench.open("b", 0)
+    bench.ended("b")
+    looks = []
+
+    class Watching(Counting):
+        kind = "Watch"
+
+        def outstanding(self, state):
+            return [] if state.over else [Effect("count", "left")]
+
+        def perform(self, work):
+            work.resume_on("b")
+            looks.append(work.stream)
+            if len(looks) == 1:
+                bench.append("b", "Odd")
+            return [("Counted", {})] if len(looks) == 3 else None
+
+    bench.worker._drivers["Watch"] = Watching()
+    with bench.database.write() as transaction:
+        bench.history.open(transaction, "a", "Watch", [Event("Started", {"goal": 1})], lease_until=0.0)
+    bench.until(lambda: len(looks) == 2 and "b" in bench.worker._watchers)
+    bench.append("b", "Odd")
+    bench.ended("a")
+    assert looks == ["a"] * 3
+
+
 def test_an_ended_stream_may_be_opened_again(bench):
     bench.worker.start()
     bench.open("a", 1)
