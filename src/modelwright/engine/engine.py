@@ -19,6 +19,7 @@ from modelwright.lifecycles.job import STOP_GRACE
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import Runtime
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 
 
@@ -31,6 +32,7 @@ class Engine:
         settings: Settings,
         database: Database,
         history: History,
+        events: EventBus,
         objects: ObjectStore,
         images: Images,
         runtime: Runtime,
@@ -61,6 +63,7 @@ class Engine:
 
         self._jobs = Jobs(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -77,6 +80,7 @@ class Engine:
         )
         self._hosting = Hosting(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -89,7 +93,7 @@ class Engine:
             now=now,
             ping_interval=ping_interval,
         )
-        executions = Executions(database=database, objects=objects, call=call, now=now)
+        executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
         self.worker = Worker(
             database=database, history=history, drivers=[self._jobs, self._hosting, executions], now=now
         )
