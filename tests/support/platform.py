@@ -27,6 +27,7 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.serving.router import Router
 from modelwright.store import logs
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import Query, count_resources, find_resource
 
@@ -70,7 +71,8 @@ class Platform:
         self.images = images or Images()
         self.runtime = runtime or ProcessRuntime(self.settings)
         self.now = now
-        common = {"database": self.database, "history": self.history, "now": now}
+        self.events = EventBus(self.history, ACCOUNT)
+        common = {"database": self.database, "history": self.history, "now": now, "events": self.events}
         jobs = {**common, "check_image": self.images.ready, "known_instance_type": known_instance_type}
         self.dispatcher = Dispatcher(
             [
@@ -102,6 +104,7 @@ class Platform:
             settings=self.settings,
             database=self.database,
             history=self.history,
+            events=self.events,
             objects=self.objects,
             images=self.images,
             runtime=self.runtime,

@@ -265,7 +265,9 @@ def _configuration(
             )
     for key, value in configuration.items():
         yield from _references(pipeline, name, key, value, namespaces)
-    yield from _SPECIAL.get(row.provider, lambda *_: iter(()))(name, configuration, action)
+    special = _SPECIAL.get(row.provider)
+    if special is not None:
+        yield from special(name, configuration, action)
 
 
 def _references(

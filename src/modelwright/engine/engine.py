@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from modelwright.config import Settings
+from modelwright.engine.actions.base import Tools
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
+from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
@@ -19,6 +21,7 @@ from modelwright.lifecycles.job import STOP_GRACE
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import Runtime
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 
 
@@ -31,6 +34,7 @@ class Engine:
         settings: Settings,
         database: Database,
         history: History,
+        events: EventBus,
         objects: ObjectStore,
         images: Images,
         runtime: Runtime,
@@ -61,6 +65,7 @@ class Engine:
 
         self._jobs = Jobs(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -77,6 +82,7 @@ class Engine:
         )
         self._hosting = Hosting(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -89,9 +95,13 @@ class Engine:
             now=now,
             ping_interval=ping_interval,
         )
-        executions = Executions(database=database, objects=objects, call=call, now=now)
+        executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
+        codepipelines = CodePipelines(events=events, actions=actions(Tools(call=call, objects=objects, now=now)))
         self.worker = Worker(
-            database=database, history=history, drivers=[self._jobs, self._hosting, executions], now=now
+            database=database,
+            history=history,
+            drivers=[self._jobs, self._hosting, executions, codepipelines],
+            now=now,
         )
 
     def start(self) -> None:

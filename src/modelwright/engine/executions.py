@@ -27,6 +27,7 @@ from modelwright.pipelines.conditions import holds
 from modelwright.pipelines.expressions import resolve, resolve_arguments, text
 from modelwright.pipelines.steps import Step
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import (
     find_by_arn,
@@ -56,8 +57,11 @@ class Executions:
 
     kind = "Execution"
 
-    def __init__(self, *, database: Database, objects: ObjectStore, call: Call, now: Callable[[], float]) -> None:
+    def __init__(
+        self, *, database: Database, events: EventBus, objects: ObjectStore, call: Call, now: Callable[[], float]
+    ) -> None:
         self._database = database
+        self._events = events
         self._call = call
         self._now = now
         self._values = Values(database=database, objects=objects, call=call, now=now)

@@ -42,6 +42,7 @@ from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Running, Runtime
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import delete_resource, find_resource, replace_resource
 
@@ -110,6 +111,7 @@ class Hosting:
         self,
         *,
         database: Database,
+        events: EventBus,
         runtime: Runtime,
         objects: ObjectStore,
         images: Images,
@@ -124,6 +126,7 @@ class Hosting:
     ) -> None:
         """`capacity` says what an instance type's share of this machine is."""
         self._database = database
+        self._events = events
         self._runtime = runtime
         self._objects = objects
         self._images = images

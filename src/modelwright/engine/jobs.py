@@ -33,6 +33,7 @@ from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact, Job, client_e
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Lost, Running, Runtime
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import find_resource, replace_resource
 
@@ -73,6 +74,7 @@ class Jobs:
         self,
         *,
         database: Database,
+        events: EventBus,
         runtime: Runtime,
         objects: ObjectStore,
         images: Images,
@@ -87,6 +89,7 @@ class Jobs:
     ) -> None:
         """`folder` is where the jobs' own folders are made."""
         self._database = database
+        self._events = events
         self._runtime = runtime
         self._objects = objects
         self._images = images

@@ -47,7 +47,7 @@ says nothing, the choice is marked (ours):
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -249,7 +249,7 @@ def _cancel_all(state: Pipeline, time: float) -> Pipeline:
         for action in run.actions.values():
             if action.status in OPEN:
                 state = _with_action(state, replace(action, status="Abandoned", changed=time))
-        state = _with(state, replace(state.runs[run.id], status="Cancelled", changed=time))
+        state = _with(state, replace(state.runs[run.id], status="Cancelled", inside=False, changed=time))
         if run.inside:
             state = _told_of_stage(state, run, "Cancelled")
     return state
@@ -347,7 +347,7 @@ def _action_abandoned(state: Pipeline, data: Mapping[str, Any], time: float) -> 
     return _with_action(state, replace(action, status="Abandoned", changed=time))
 
 
-def _action_told(status: str | None) -> Any:
+def _action_told(status: str | None) -> Callable[[Pipeline, Mapping[str, Any], float], Pipeline]:
     def told(state: Pipeline, data: Mapping[str, Any], time: float) -> Pipeline:
         action = state.action(data["action"])
         assert action is not None
@@ -402,7 +402,7 @@ def _prune(state: Pipeline) -> Pipeline:
     return replace(state, runs={key: run for key, run in state.runs.items() if key not in gone})
 
 
-_APPLY = {
+_APPLY: Mapping[str, Callable[[Pipeline, Mapping[str, Any], float], Pipeline]] = {
     "PipelineCreated": _created,
     "PipelineUpdated": _updated,
     "PipelineDeleted": _deleted,

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelwright.lifecycles.codepipeline import ActionRun, Pipeline, Run
-from modelwright.lifecycles.codepipeline_document import action_document, execution_document
+from modelwright.lifecycles.codepipeline_document import SOURCE, action_document, events_of, execution_document
 from modelwright.store.database import Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import (
     Query,
@@ -30,10 +31,21 @@ def stream_of(pipeline: str) -> str:
     return f"codepipeline/{pipeline}"
 
 
-def save(transaction: Transaction, state: Pipeline, events: Sequence[Event]) -> None:
-    """Bring the documents up to these new events; `state` is the one after them."""
+def save(transaction: Transaction, bus: EventBus, state: Pipeline, events: Sequence[Event]) -> None:
+    """Bring the documents up to these new events, and tell EventBridge; `state` is the one after them."""
     if state.deleted:
         return
+    for event in events:
+        for detail_type, detail in events_of(state, event.kind, event.data):
+            bus.emit(
+                transaction,
+                source=SOURCE,
+                detail_type=detail_type,
+                detail=detail,
+                resources=[state.arn],
+                region=state.region,
+                time=event.time,
+            )
     since = min(event.time for event in events)
     for run in state.runs.values():
         if run.changed >= since:

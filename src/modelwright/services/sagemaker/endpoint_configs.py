@@ -20,6 +20,7 @@ from modelwright.services.sagemaker.checks import (
 )
 from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_container
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import delete_resource, find_resource, insert_resource, list_resources, put_tags
 
@@ -81,9 +82,10 @@ class EndpointConfigs(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         known_instance_type: Callable[[str], bool],
     ) -> None:
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._known_instance_type = known_instance_type
 
     @operation("CreateEndpointConfig", members=MEMBERS)

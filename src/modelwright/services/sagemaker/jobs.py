@@ -11,6 +11,7 @@ from modelwright.errors import ResourceInUse, ValidationException
 from modelwright.services.dispatch import Context, Document
 from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, taken
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event, History
 from modelwright.store.resources import delete_resource, find_resource, insert_resource, put_tags, replace_resource
 
@@ -44,11 +45,12 @@ class JobService(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         check_image: Callable[[str], None],
         known_instance_type: Callable[[str], bool],
     ) -> None:
         """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._check_image = check_image
         self._known_instance_type = known_instance_type
 

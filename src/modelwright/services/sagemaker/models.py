@@ -13,6 +13,7 @@ from modelwright.services.sagemaker.base import SageMakerService, answer, is_sho
 from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import (
     delete_resource,
@@ -78,10 +79,11 @@ class Models(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         check_image: Callable[[str], None],
     ) -> None:
         """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._check_image = check_image
 
     @operation("CreateModel", members=MEMBERS)

@@ -1,0 +1,25 @@
+"""CodePipeline: pipelines, their executions, approvals. What runs is the engine's (`engine.codepipelines`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from modelwright.services.codepipeline.commands import Commands
+from modelwright.services.codepipeline.executions import Executions
+from modelwright.services.codepipeline.pipelines import Pipelines
+from modelwright.services.codepipeline.states import States
+from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
+from modelwright.store.history import History
+
+
+def services(
+    *, database: Database, history: History, now: Callable[[], float], events: EventBus
+) -> Iterator[tuple[str, object]]:
+    """(service, instance) of everything under `codepipeline`."""
+    states = States(history)
+    for group in (Pipelines, Commands, Executions):
+        yield (
+            "codepipeline",
+            group(database=database, history=history, now=now, events=events, states=states),
+        )

@@ -1,0 +1,327 @@
+"""Pipelines that run, with actions that the test ends: order, locks, superseding, approvals, stop, retry."""
+
+import pytest
+
+from modelwright.errors import AwsError
+from support.codepipelines import action, pipeline, stage
+
+BUILD = stage("Build", action("Compile", "Build", inputs=["Code"], outputs=["Built"]))
+APPROVE = stage("Approve", action("Ask", "Approval"))
+DEPLOY = stage("Deploy", action("Put", inputs=["Built"]))
+
+
+def refused(code, call, *arguments, **parameters):
+    with pytest.raises(AwsError) as caught:
+        call(*arguments, **parameters)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+def test_it_works(world):
+    execution = world.create(BUILD, APPROVE, DEPLOY)
+    token = world.token()
+    assert world.starts == ["Get", "Compile"]
+    assert world.status(execution) == "InProgress"
+    world.approve(token, summary="ship it")
+    assert world.ended(execution) == "Succeeded"
+    assert world.starts == ["Get", "Compile", "Put"]
+    asked = world.action("Approve", "Ask")
+    assert (asked["status"], asked["summary"]) == ("Succeeded", "ship it")
+    assert asked["lastUpdatedBy"] == world.context.principal.arn
+    assert "token" not in asked
+    states = world.stages()
+    assert [found["latestExecution"]["status"] for found in states.values()] == ["Succeeded"] * 4
+    (summary,) = world.executions()
+    assert summary["trigger"] == {"triggerType": "CreatePipeline", "triggerDetail": world.context.principal.arn}
+    assert summary["sourceRevisions"] == [{"actionName": "Get", "revisionId": "abc", "revisionSummary": "A change"}]
+    put, ask, compiled, got = world.runs(execution)
+    assert [found["actionName"] for found in (put, ask, compiled, got)] == ["Put", "Ask", "Compile", "Get"]
+    assert put["input"]["inputArtifacts"] == compiled["output"]["outputArtifacts"]
+    assert ask["output"]["executionResult"]["externalExecutionId"] == token
+
+
+def test_the_order_of_actions_in_a_stage(world):
+    world.slow |= {"A", "B"}
+    execution = world.create(stage("Work", action("A"), action("B"), action("C", order=2), action("D", order=7)))
+    world.started("A")
+    world.started("B")
+    world.end("A")
+    world.until(lambda: world.action("Work", "A")["status"] == "Succeeded")
+    assert "C" not in world.starts
+    world.end("B")
+    assert world.ended(execution) == "Succeeded"
+    assert world.starts[-2:] == ["C", "D"]
+
+
+def test_variables_of_the_pipeline_and_of_actions(world):
+    world.variables["Get"] = {"CommitId": "abc123"}
+    configuration = {
+        "ActionMode": "DELETE_ONLY",
+        "StackName": "s-#{SourceVariables.CommitId}-#{variables.where}-#{codepipeline.PipelineExecutionId}",
+    }
+    variables = [{"name": "where", "defaultValue": "here"}]
+    world.create(stage("Deploy", action("Put", configuration=configuration)), pipelineType="V2", variables=variables)
+    execution = world.release(variables=[{"name": "where", "value": "there"}])
+    assert world.ended(execution) == "Succeeded"
+    (put,) = [found for found in world.runs(execution) if found["actionName"] == "Put"]
+    assert put["input"]["resolvedConfiguration"]["StackName"] == f"s-abc123-there-{execution}"
+    assert put["input"]["configuration"] == configuration
+    found = world("GetPipelineExecution", pipelineName="p", pipelineExecutionId=execution)["pipelineExecution"]
+    assert found["variables"] == [{"name": "where", "resolvedValue": "there"}]
+
+
+def test_a_variable_that_its_action_did_not_make(world):
+    configuration = {"ActionMode": "DELETE_ONLY", "StackName": "#{SourceVariables.Nothing}"}
+    execution = world.create(stage("Deploy", action("Put", configuration=configuration)))
+    assert world.ended(execution) == "Failed"
+    assert "#{SourceVariables.Nothing}" in world.action("Deploy", "Put")["errorDetails"]["message"]
+    assert "Put" not in world.starts
+
+
+def test_a_newer_execution_supersedes_the_one_that_waits(world):
+    world.slow.add("Put")
+    first = world.create(BUILD, DEPLOY)
+    world.started("Put")
+    second = world.release()
+    world.until(lambda: world.stages()["Deploy"].get("inboundExecution", {}).get("pipelineExecutionId") == second)
+    third = world.release()
+    assert world.ended(second) == "Superseded"
+    world.until(lambda: world.stages()["Deploy"].get("inboundExecution", {}).get("pipelineExecutionId") == third)
+    assert world.starts.count("Put") == 1
+    world.end("Put")
+    assert world.ended(first) == world.ended(third) == "Succeeded"
+    assert world.starts.count("Put") == 2
+
+
+def test_queued_executions_come_one_after_another(world):
+    world.slow.add("Put")
+    first = world.create(BUILD, DEPLOY, pipelineType="V2", executionMode="QUEUED")
+    world.started("Put")
+    others = [world.release() for _ in range(3)]
+    world.until(lambda: len(world.stages()["Deploy"].get("inboundExecutions", ())) == 3)
+    waiting = [found["pipelineExecutionId"] for found in world.stages()["Deploy"]["inboundExecutions"]]
+    assert waiting == others
+    world.end("Put")
+    assert [world.ended(execution) for execution in (first, *others)] == ["Succeeded"] * 4
+    deployed = [found["pipelineExecutionId"] for found in world.runs() if found["actionName"] == "Put"]
+    assert deployed == [first, *others][::-1]
+
+
+def test_parallel_executions_wait_for_nobody(world):
+    world.create(BUILD, APPROVE, DEPLOY, pipelineType="V2", executionMode="PARALLEL")
+    second = world.release()
+    world.until(lambda: len([each for each in world.runs() if each["actionName"] == "Ask"]) == 2)
+    assert "token" not in world.action("Approve", "Ask")
+    (ask,) = [found for found in world.runs(second) if found["actionName"] == "Ask"]
+    world.approve(ask["output"]["executionResult"]["externalExecutionId"])
+    assert world.ended(second) == "Succeeded"
+    assert world.starts.count("Put") == 1
+
+
+def test_two_starts_within_a_second(world):
+    world.slow.add("Get")
+    world.create(BUILD)
+    world.started("Get")
+    second, third = world.release(), world.release()
+    world.end("Get")
+    assert world.ended(third) == "Succeeded"
+    assert world.status(second) == "Superseded"
+
+
+def test_the_same_token_starts_once(world):
+    world.create(BUILD)
+    assert world.release(clientRequestToken="one") == world.release(clientRequestToken="one")
+    assert len(world.executions()) == 2
+
+
+def test_a_failure_frees_the_stage_and_can_be_retried(world):
+    world.fail["B"] = "no luck"
+    execution = world.create(stage("Work", action("A"), action("B"), action("C", order=2)))
+    assert world.ended(execution) == "Failed"
+    failed = world.action("Work", "B")
+    assert failed["errorDetails"] == {"code": "JobFailed", "message": "no luck"}
+    assert world.stages()["Work"]["latestExecution"]["status"] == "Failed"
+    del world.fail["B"]
+    retry = {"pipelineName": "p", "stageName": "Work", "pipelineExecutionId": execution}
+    world("RetryStageExecution", **retry, retryMode="FAILED_ACTIONS")
+    assert world.ended(execution) == "Succeeded"
+    assert [world.starts.count(name) for name in "ABC"] == [1, 2, 1]
+    assert world.action("Work", "B")["actionExecutionId"] != failed["actionExecutionId"]
+    refused("StageNotRetryableException", world, "RetryStageExecution", **retry, retryMode="ALL_ACTIONS")
+
+
+def test_all_actions_retried(world):
+    world.fail["B"] = "no luck"
+    execution = world.create(stage("Work", action("A"), action("B", order=2)))
+    assert world.ended(execution) == "Failed"
+    del world.fail["B"]
+    retry = {"pipelineName": "p", "stageName": "Work", "pipelineExecutionId": execution, "retryMode": "ALL_ACTIONS"}
+    world("RetryStageExecution", **retry)
+    assert world.ended(execution) == "Succeeded"
+    assert [world.starts.count(name) for name in "AB"] == [2, 2]
+    assert world.stages()["Work"]["retryStageMetadata"]["manualStageRetryAttempt"] == 1
+
+
+def test_only_the_latest_execution_can_be_retried(world):
+    world.fail["A"] = "no luck"
+    first = world.create(stage("Work", action("A")))
+    assert world.ended(first) == "Failed"
+    second = world.release()
+    assert world.ended(second) == "Failed"
+    retry = {"pipelineName": "p", "stageName": "Work", "retryMode": "ALL_ACTIONS"}
+    call = "RetryStageExecution"
+    refused("NotLatestPipelineExecutionException", world, call, **retry, pipelineExecutionId=first)
+    refused("StageNotFoundException", world, call, **{**retry, "stageName": "X"}, pipelineExecutionId=second)
+    world("UpdatePipeline", pipeline=pipeline(stage("Work", action("A"))))
+    refused("StageNotRetryableException", world, call, **retry, pipelineExecutionId=second)
+
+
+def test_a_rejected_approval_fails_its_stage(world):
+    execution = world.create(APPROVE, stage("Deploy", action("Put")))
+    world.approve(world.token(), "Rejected", summary="not today")
+    assert world.ended(execution) == "Failed"
+    asked = world.action("Approve", "Ask")
+    assert (asked["status"], asked["summary"]) == ("Failed", "not today")
+    assert "Put" not in world.starts
+    retry = {"pipelineName": "p", "stageName": "Approve", "pipelineExecutionId": execution}
+    world("RetryStageExecution", **retry, retryMode="FAILED_ACTIONS")
+    world.approve(world.token())
+    assert world.ended(execution) == "Succeeded"
+
+
+def test_the_first_answer_wins(world):
+    execution = world.create(APPROVE, stage("Deploy", action("Put")))
+    token = world.token()
+    refused("InvalidApprovalTokenException", world.approve, "0" * 8 + token[8:])
+    refused("StageNotFoundException", world.approve, token, stage="X")
+    refused("ActionNotFoundException", world.approve, token, action="X")
+    refused("ValidationException", world.approve, token, stage="Source", action="Get")
+    world.approve(token, "Rejected")
+    text = refused("ApprovalAlreadyCompletedException", world.approve, token)
+    assert world.context.principal.arn in text
+    assert world.ended(execution) == "Failed"
+    again = world.release()
+    assert world.token() != token
+    refused("ApprovalAlreadyCompletedException", world.approve, token)
+    assert world.status(again) == "InProgress"
+
+
+def test_stopping_waits_for_what_runs(world):
+    world.slow.add("A")
+    execution = world.create(stage("Work", action("A"), action("B", order=2)))
+    world.started("A")
+    stop = {"pipelineName": "p", "pipelineExecutionId": execution}
+    world("StopPipelineExecution", **stop, reason="enough")
+    assert world.status(execution) == "Stopping"
+    refused("DuplicatedStopRequestException", world, "StopPipelineExecution", **stop)
+    world.end("A")
+    assert world.ended(execution) == "Stopped"
+    assert "B" not in world.starts
+    assert world.executions()[0]["stopTrigger"] == {"reason": "enough"}
+    refused("PipelineExecutionNotStoppableException", world, "StopPipelineExecution", **stop)
+    retry = {"stageName": "Work", "retryMode": "FAILED_ACTIONS"}
+    world("RetryStageExecution", **stop, **retry)
+    assert world.ended(execution) == "Succeeded"
+    assert [world.starts.count(name) for name in "AB"] == [1, 1]
+
+
+def test_abandoning_does_not_wait(world):
+    world.slow.add("A")
+    execution = world.create(stage("Work", action("A")))
+    world.started("A")
+    stop = {"pipelineName": "p", "pipelineExecutionId": execution}
+    world("StopPipelineExecution", **stop)
+    world("StopPipelineExecution", **stop, abandon=True)
+    assert world.ended(execution) == "Stopped"
+    assert world.action("Work", "A")["status"] == "Abandoned"
+    refused("DuplicatedStopRequestException", world, "StopPipelineExecution", **stop) if world.status(
+        execution
+    ) == "Stopping" else refused("PipelineExecutionNotStoppableException", world, "StopPipelineExecution", **stop)
+
+
+def test_a_disabled_transition_lets_nobody_in(world):
+    world.create(BUILD, DEPLOY)
+    transition = {"pipelineName": "p", "stageName": "Deploy", "transitionType": "Inbound"}
+    world.until(lambda: world.executions()[0]["status"] == "Succeeded")
+    world("DisableStageTransition", **transition, reason="holiday")
+    first = world.release()
+    world.until(lambda: world.stages()["Deploy"].get("inboundExecution"))
+    state = world.stages()["Deploy"]["inboundTransitionState"]
+    assert (state["enabled"], state["disabledReason"]) == (False, "holiday")
+    assert state["lastChangedBy"] == world.context.principal.arn
+    second = world.release()
+    assert world.ended(first) == "Superseded"
+    world("EnableStageTransition", **transition)
+    assert world.ended(second) == "Succeeded"
+    outbound = {"pipelineName": "p", "stageName": "Deploy", "transitionType": "Outbound"}
+    refused("ValidationException", world, "DisableStageTransition", **outbound, reason="x")
+    world("DisableStageTransition", **{**outbound, "stageName": "Build"}, reason="x")
+    assert not world.stages()["Deploy"]["inboundTransitionState"]["enabled"]
+
+
+def test_an_update_cancels_what_is_not_over(world):
+    world.slow.add("Put")
+    execution = world.create(BUILD, DEPLOY)
+    world.started("Put")
+    world("UpdatePipeline", pipeline=pipeline(BUILD, stage("Other", action("New"))))
+    assert world.status(execution) == "Cancelled"
+    (put,) = [found for found in world.runs(execution) if found["actionName"] == "Put"]
+    assert put["status"] == "Abandoned"
+    assert world("GetPipelineState", name="p")["pipelineVersion"] == 2
+    assert world.ended(world.release()) == "Succeeded"
+    assert world.starts[-1] == "New"
+
+
+def test_a_deleted_pipeline_can_be_created_again(world):
+    world.slow.add("Put")
+    old = world.create(BUILD, DEPLOY)
+    world.started("Put")
+    world("DeletePipeline", name="p")
+    world("DeletePipeline", name="p")
+    refused("PipelineNotFoundException", world, "GetPipelineState", name="p")
+    world.end("Put")
+    new = world.create(BUILD)
+    assert new != old
+    assert world.ended(new) == "Succeeded"
+    assert [found["pipelineExecutionId"] for found in world.executions()] == [new]
+
+
+def test_what_a_later_server_finds(idle):
+    """An execution in the middle of everything: each action was started once."""
+    world = idle.start()
+    world.slow.add("Compile")
+    execution = world.create(BUILD, APPROVE, DEPLOY)
+    world.started("Compile")
+    world.close()
+    world.slow.clear()
+    world.start()
+    token = world.token()
+    world.close()
+    world.start()
+    world.approve(token)
+    assert world.ended(execution) == "Succeeded"
+    assert world.starts == ["Get", "Compile", "Put"]
+    world.close()
+
+
+def test_an_approval_that_nobody_answers_expires(database):
+    from modelwright.store.history import History
+    from support.codepipelines import World
+    from support.doors import Clock
+
+    clock = Clock()
+    world = World(database, History("test"), clock).start()
+    try:
+        execution = world.create(stage("Approve", action("Ask", "Approval")), stage("Deploy", action("Put")))
+        token = world.token()
+        clock.advance(7 * 24 * 3600 - 1)
+        assert world.action("Approve", "Ask")["status"] == "InProgress"
+        clock.advance(2)
+        refused("InvalidApprovalTokenException", world.approve, token)
+        world.close()
+        world.start()
+        assert world.ended(execution) == "Failed"
+        assert "7 days" in world.action("Approve", "Ask")["errorDetails"]["message"]
+        assert "Put" not in world.starts
+    finally:
+        world.close()
