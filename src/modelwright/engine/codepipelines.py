@@ -13,7 +13,9 @@ from modelwright.codepipeline import variables
 from modelwright.codepipeline.declaration import store_of
 from modelwright.engine.actions.approvals import Manual
 from modelwright.engine.actions.base import Action, ActionFailed, Outcome, Task, Tools
-from modelwright.engine.actions.sources import S3
+from modelwright.engine.actions.builds import Build
+from modelwright.engine.actions.sources import S3, CodeCommit, Connection
+from modelwright.engine.actions.stacks import Stack
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError
 from modelwright.lifecycles import codepipeline as lifecycle
@@ -32,6 +34,11 @@ def actions(tools: Tools) -> Actions:
     """THE TABLE: which action does what."""
     return {
         ("Source", "S3"): S3(tools),
+        ("Source", "CodeCommit"): CodeCommit(tools),
+        ("Source", "CodeStarSourceConnection"): Connection(tools),
+        ("Build", "CodeBuild"): Build(tools),
+        ("Test", "CodeBuild"): Build(tools),
+        ("Deploy", "CloudFormation"): Stack(tools),
         ("Approval", "Manual"): Manual(),
     }
 

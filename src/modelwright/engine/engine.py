@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from modelwright.config import Settings
-from modelwright.engine.actions.base import Tools
+from modelwright.engine.actions.base import Tools, no_archive
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
@@ -46,11 +47,12 @@ class Engine:
         mirror_interval: float = MIRROR_INTERVAL,
         ping_interval: float = PING_INTERVAL,
         log_shipped: Callable[[str], None] = lambda _: None,
+        archive: Callable[[str, str, Path], None] = no_archive,
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints.
 
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
-        has new lines.
+        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
         """
         self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
         self._tidier = Tidier()
@@ -96,7 +98,9 @@ class Engine:
             ping_interval=ping_interval,
         )
         executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
-        codepipelines = CodePipelines(events=events, actions=actions(Tools(call=call, objects=objects, now=now)))
+        codepipelines = CodePipelines(
+            events=events, actions=actions(Tools(call=call, objects=objects, now=now, archive=archive))
+        )
         self.worker = Worker(
             database=database,
             history=history,

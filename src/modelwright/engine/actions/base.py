@@ -12,10 +12,11 @@ import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from modelwright.engine.values import Call
-from modelwright.errors import AwsError, ModelwrightError
+from modelwright.errors import AwsError, InternalFailure, ModelwrightError
 from modelwright.lifecycles.codepipeline import ActionRun
 from modelwright.objects.base import ObjectStore
 
@@ -97,6 +98,13 @@ class Tools:
     call: Call
     objects: ObjectStore
     now: Callable[[], float]
+    archive: Callable[[str, str, Path], None]
+    """Writes the tree of a commit as a ZIP archive: (repository's id, commit, target)."""
+
+
+def no_archive(repository: str, commit: str, target: Path) -> None:
+    """Where there are no repositories."""
+    raise InternalFailure(f"there is nobody who could write the commit {commit} of {repository} to {target}")
 
 
 class Artifacts:

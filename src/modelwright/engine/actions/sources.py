@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from modelwright.engine.actions.base import ActionFailed, Outcome, Task, Tools
@@ -43,6 +46,99 @@ class S3:
 
     def poll(self, task: Task) -> Outcome | None:
         return None
+
+
+class CodeCommit:
+    """Source, CodeCommit: the tree of a branch's last commit, or of the commit that was asked for."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def start(self, task: Task) -> Outcome:
+        configuration = task.configuration
+        commit, place = fetch(self._tools, task, configuration["RepositoryName"], configuration["BranchName"])
+        variables = {
+            "RepositoryName": configuration["RepositoryName"],
+            "BranchName": configuration["BranchName"],
+            "CommitId": commit["commitId"],
+            "CommitMessage": commit["message"],
+            "AuthorDate": _iso(commit["author"]),
+            "AuthorName": commit["author"].get("name", ""),
+            "AuthorEmail": commit["author"].get("email", ""),
+            "CommitterDate": _iso(commit["committer"]),
+        }
+        return succeeded(task.outputs[0], place, _revision(commit), variables)
+
+    def poll(self, task: Task) -> Outcome | None:
+        return None
+
+
+class Connection:
+    """Source, CodeStarSourceConnection: OWNER/NAME is our own CodeCommit repository NAME."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def start(self, task: Task) -> Outcome:
+        configuration = task.configuration
+        full, branch = configuration["FullRepositoryId"], configuration["BranchName"]
+        commit, place = fetch(self._tools, task, full.rpartition("/")[2], branch)
+        variables = {
+            "FullRepositoryName": full,
+            "BranchName": branch,
+            "CommitId": commit["commitId"],
+            "CommitMessage": commit["message"],
+            "AuthorDate": _iso(commit["author"]),
+            "AuthorDisplayName": commit["author"].get("name", ""),
+            "AuthorEmail": commit["author"].get("email", ""),
+            "ConnectionArn": configuration["ConnectionArn"],
+            "ProviderType": "CodeCommit",
+        }
+        return succeeded(task.outputs[0], place, _revision(commit), variables)
+
+    def poll(self, task: Task) -> Outcome | None:
+        return None
+
+
+def fetch(tools: Tools, task: Task, repository: str, branch: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(GetCommit's answer, where the artifact lies). Raises ActionFailed."""
+
+    def ask(operation: str, **more: str) -> dict[str, Any]:
+        parameters = {"repositoryName": repository, **more}
+        return tools.call(task.region, "codecommit", operation, parameters)
+
+    place = task.place(task.outputs[0], ".zip")
+    try:
+        identity = ask("GetRepository")["repositoryMetadata"]["repositoryId"]
+        asked = task.revision.get("value")
+        wanted = asked or ask("GetBranch", branchName=branch)["branch"]["commitId"]
+        commit = ask("GetCommit", commitId=wanted)["commit"]
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder, "source.zip")
+            tools.archive(identity, commit["commitId"], archive)
+            tools.objects.put_file(place["bucket"], place["key"], archive)
+    except AwsError as error:
+        code = "ConfigurationError" if "DoesNotExist" in error.code else "RevisionUnavailable"
+        raise ActionFailed(f"Repository {repository}, branch {branch}: {error.message}", code) from error
+    return commit, place
+
+
+def _revision(commit: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": commit["commitId"],
+        "change": commit["commitId"],
+        "created": _seconds(commit["committer"]),
+        "summary": commit["message"].strip() or commit["commitId"],
+    }
+
+
+def _seconds(person: dict[str, str]) -> float:
+    """CodeCommit tells times as git does: seconds, and the zone's offset."""
+    return float(person["date"].split()[0])
+
+
+def _iso(person: dict[str, str]) -> str:
+    return datetime.fromtimestamp(_seconds(person), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def succeeded(artifact: str, place: dict[str, str], revision: dict[str, Any], variables: dict[str, str]) -> Outcome:
