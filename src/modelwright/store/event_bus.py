@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,9 @@ class _Rule:
     targets: Sequence[Mapping[str, Any]]
 
 
+Listener = Callable[[Transaction, str, Mapping[str, Any], float], None]
+"""Called in the transaction that emits: (transaction, detail-type, detail, time)."""
+
 _Rules = Mapping[tuple[str, str], Sequence[_Rule]]
 """By bus and source; the source "" has those that don't name one."""
 
@@ -50,6 +53,11 @@ class EventBus:
         self._lock = threading.Lock()
         self._rules: _Rules | None = None
         self._generation = 0
+        self._listeners: dict[str, list[Listener]] = {}
+
+    def listen(self, source: str, listener: Listener) -> None:
+        """Hear of every event of a source, without a rule: for what AWS's services find out by themselves."""
+        self._listeners.setdefault(source, []).append(listener)
 
     def emit(
         self,
@@ -65,6 +73,8 @@ class EventBus:
         sent: float | None = None,
     ) -> str:
         """Send an event, if the transaction is committed; its id. `sent` is the time that it tells, else `time`."""
+        for listener in self._listeners.get(source, ()):
+            listener(transaction, detail_type, detail, time)
         identity = str(uuid.uuid4())
         rules = self._current(transaction)
         candidates = (*rules.get((bus, source), ()), *rules.get((bus, ""), ()))

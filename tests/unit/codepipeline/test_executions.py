@@ -325,3 +325,48 @@ def test_an_approval_that_nobody_answers_expires(database):
         assert "Put" not in world.starts
     finally:
         world.close()
+
+
+def push(world, branch="main", event="referenceUpdated", repository="code"):
+    """What CodeCommit says of a push."""
+    detail = {
+        "event": event,
+        "repositoryName": repository,
+        "referenceType": "branch",
+        "referenceName": branch,
+        "commitId": "c0ffee",
+    }
+    with world.database.write() as transaction:
+        world.events.emit(
+            transaction,
+            source="aws.codecommit",
+            detail_type="CodeCommit Repository State Change",
+            detail=detail,
+            region="eu-west-1",
+            time=world.clock(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("provider", "configuration"),
+    [
+        ("CodeCommit", {"RepositoryName": "code", "BranchName": "main"}),
+        ("CodeStarSourceConnection", {"FullRepositoryId": "me/code", "BranchName": "main", "ConnectionArn": "arn:x"}),
+    ],
+)
+def test_a_push_starts_the_pipelines_that_look_for_changes(idle, provider, configuration):
+    def source(**more):
+        found = action("Get", "Source", configuration={**configuration, **more})
+        return stage("Source", {**found, "actionTypeId": {**found["actionTypeId"], "provider": provider}})
+
+    deploy = stage("Deploy", action("Put"))
+    switch = "DetectChanges" if "Star" in provider else "PollForSourceChanges"
+    idle("CreatePipeline", pipeline=pipeline(source(), deploy, name="looks"))
+    idle("CreatePipeline", pipeline=pipeline(source(**{switch: "false"}), deploy, name="waits"))
+    push(idle)
+    push(idle, branch="other")
+    push(idle, repository="other")
+    push(idle, event="referenceDeleted")
+    assert len(idle.executions("waits")) == 1
+    newest, _ = idle.executions("looks")
+    assert newest["trigger"] == {"triggerType": "PollForSourceChanges", "triggerDetail": "Get"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from modelwright.services.codepipeline.changes import Changes
 from modelwright.services.codepipeline.commands import Commands
 from modelwright.services.codepipeline.executions import Executions
 from modelwright.services.codepipeline.pipelines import Pipelines
@@ -18,6 +19,8 @@ def services(
 ) -> Iterator[tuple[str, object]]:
     """(service, instance) of everything under `codepipeline`."""
     states = States(history)
+    changes = Changes(database=database, history=history, now=now, events=events, states=states)
+    events.listen("aws.codecommit", changes.pushed)
     for group in (Pipelines, Commands, Executions):
         yield (
             "codepipeline",

@@ -19,13 +19,15 @@ class States:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, Pipeline]] = {}
 
-    def at(self, transaction: Transaction, pipeline: str) -> tuple[int, Pipeline]:
-        """(version of the stream, state). Ask before the transaction appends anything itself."""
+    def at(self, transaction: Transaction, pipeline: str, *, remember: bool = True) -> tuple[int, Pipeline]:
+        """(version of the stream, state). `remember` only what is committed: before the transaction appends itself."""
         with self._lock:
             version, state = self._known.get(pipeline, (0, Pipeline()))
         for event in self._history.read(transaction, stream_of(pipeline), version):
             state = lifecycle.apply(state, event.kind, event.data, event.time)
             version = event.sequence
+        if not remember:
+            return version, state
         with self._lock:
             if version >= self._known.get(pipeline, (0, state))[0]:
                 self._known[pipeline] = (version, state)
