@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from modelwright.services.codepipeline.action_types import ActionTypes
 from modelwright.services.codepipeline.changes import Changes
 from modelwright.services.codepipeline.commands import Commands
 from modelwright.services.codepipeline.executions import Executions
@@ -21,7 +22,7 @@ def services(
     states = States(history)
     changes = Changes(database=database, history=history, now=now, events=events, states=states)
     events.listen("aws.codecommit", changes.pushed)
-    for group in (Pipelines, Commands, Executions):
+    for group in (Pipelines, Commands, Executions, ActionTypes):
         yield (
             "codepipeline",
             group(database=database, history=history, now=now, events=events, states=states),
