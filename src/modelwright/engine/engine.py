@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelwright.config import Settings
 from modelwright.engine.actions.base import Tools, no_archive
+from modelwright.engine.actions.remotes import Remotes
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
@@ -98,9 +99,14 @@ class Engine:
             ping_interval=ping_interval,
         )
         executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
-        codepipelines = CodePipelines(
-            events=events, actions=actions(Tools(call=call, objects=objects, now=now, archive=archive))
+        tools = Tools(
+            call=call,
+            objects=objects,
+            now=now,
+            archive=archive,
+            remotes=Remotes(settings.remotes, settings.cache / "remotes"),
         )
+        codepipelines = CodePipelines(events=events, actions=actions(tools))
         self.worker = Worker(
             database=database,
             history=history,

@@ -50,7 +50,7 @@ def objects():
 
 @pytest.fixture
 def build(codebuild, objects):
-    return Build(Tools(codebuild, objects, lambda: 1.0, None))
+    return Build(Tools(codebuild, objects, lambda: 1.0, None, {}))
 
 
 def task(configuration, *, inputs=("Code",), outputs=(), detail=None, watched=None):

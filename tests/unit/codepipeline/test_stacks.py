@@ -131,7 +131,7 @@ def objects(tmp_path):
 
 @pytest.fixture
 def stack(cloudformation, objects):
-    return Stack(Tools(cloudformation, objects, lambda: 1.0, None))
+    return Stack(Tools(cloudformation, objects, lambda: 1.0, None, {}))
 
 
 class Runner:

@@ -91,6 +91,14 @@ class Action(Protocol):
         ...
 
 
+class Remotes(Protocol):
+    """Git repositories elsewhere, by OWNER/NAME (see `remotes`)."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
+    def archive(self, name: str, branch: str, commit: str | None, target: Path) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the actions work with."""
@@ -100,6 +108,7 @@ class Tools:
     now: Callable[[], float]
     archive: Callable[[str, str, Path], None]
     """Writes the tree of a commit as a ZIP archive: (repository's id, commit, target)."""
+    remotes: Remotes
 
 
 def no_archive(repository: str, commit: str, target: Path) -> None:

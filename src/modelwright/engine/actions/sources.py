@@ -74,7 +74,7 @@ class CodeCommit:
 
 
 class Connection:
-    """Source, CodeStarSourceConnection: OWNER/NAME is our own CodeCommit repository NAME."""
+    """Source, CodeStarSourceConnection: OWNER/NAME is a repository of the settings, else our own CodeCommit's NAME."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -82,7 +82,10 @@ class Connection:
     def start(self, task: Task) -> Outcome:
         configuration = task.configuration
         full, branch = configuration["FullRepositoryId"], configuration["BranchName"]
-        commit, place = fetch(self._tools, task, full.rpartition("/")[2], branch)
+        if full in self._tools.remotes:
+            commit, place = self._fetch_remote(task, full, branch)
+        else:
+            commit, place = fetch(self._tools, task, full.rpartition("/")[2], branch)
         variables = {
             "FullRepositoryName": full,
             "BranchName": branch,
@@ -92,12 +95,19 @@ class Connection:
             "AuthorDisplayName": commit["author"].get("name", ""),
             "AuthorEmail": commit["author"].get("email", ""),
             "ConnectionArn": configuration["ConnectionArn"],
-            "ProviderType": "CodeCommit",
         }
         return succeeded(task.outputs[0], place, _revision(commit), variables)
 
     def poll(self, task: Task) -> Outcome | None:
         return None
+
+    def _fetch_remote(self, task: Task, full: str, branch: str) -> tuple[dict[str, Any], dict[str, str]]:
+        place = task.place(task.outputs[0], ".zip")
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder, "source.zip")
+            commit = self._tools.remotes.archive(full, branch, task.revision.get("value"), archive)
+            self._tools.objects.put_file(place["bucket"], place["key"], archive)
+        return commit, place
 
 
 def fetch(tools: Tools, task: Task, repository: str, branch: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from modelwright.services.codepipeline.action_types import ActionTypes
 from modelwright.services.codepipeline.changes import Changes
@@ -16,13 +16,22 @@ from modelwright.store.history import History
 
 
 def services(
-    *, database: Database, history: History, now: Callable[[], float], events: EventBus
+    *,
+    database: Database,
+    history: History,
+    now: Callable[[], float],
+    events: EventBus,
+    remotes: Collection[str] = (),
 ) -> Iterator[tuple[str, object]]:
-    """(service, instance) of everything under `codepipeline`."""
+    """(service, instance) of everything under `codepipeline`. `remotes` are the git repositories elsewhere."""
     states = States(history)
     changes = Changes(database=database, history=history, now=now, events=events, states=states)
     events.listen("aws.codecommit", changes.pushed)
-    for group in (Pipelines, Commands, Executions, ActionTypes):
+    yield (
+        "codepipeline",
+        Pipelines(database=database, history=history, now=now, events=events, states=states, remotes=remotes),
+    )
+    for group in (Commands, Executions, ActionTypes):
         yield (
             "codepipeline",
             group(database=database, history=history, now=now, events=events, states=states),

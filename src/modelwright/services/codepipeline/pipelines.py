@@ -6,12 +6,12 @@ not over (its executions are Cancelled) and starts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from modelwright.arns import Arn
-from modelwright.codepipeline.declaration import check
-from modelwright.errors import AwsError, StaleVersion, ValidationException
+from modelwright.codepipeline.declaration import actions_of, check
+from modelwright.errors import AwsError, StaleVersion, UnsupportedOperation, ValidationException
 from modelwright.lifecycles.codepipeline import Pipeline
 from modelwright.services.codepipeline.base import (
     LEASE_SECONDS,
@@ -20,11 +20,13 @@ from modelwright.services.codepipeline.base import (
     paged,
 )
 from modelwright.services.codepipeline.starting import execution_id, new_execution
+from modelwright.services.codepipeline.states import States
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.store.codepipelines import PIPELINE, forget, stream_of
-from modelwright.store.database import Transaction
-from modelwright.store.history import Event
+from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
+from modelwright.store.history import Event, History
 from modelwright.store.resources import (
     Query,
     delete_resource,
@@ -87,6 +89,19 @@ UPDATE_MEMBERS: Table = {"pipeline": DECLARATION}
 
 class Pipelines(CodePipelineService):
     """CreatePipeline and what belongs to it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        now: Callable[[], float],
+        events: EventBus,
+        states: States,
+        remotes: Collection[str] = (),
+    ) -> None:
+        super().__init__(database=database, history=history, now=now, events=events, states=states)
+        self._remotes = remotes
 
     @operation("CreatePipeline", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -225,6 +240,15 @@ class Pipelines(CodePipelineService):
     def _declaration(self, context: Context, given: Mapping[str, Any], version: int) -> Document:
         """What was given, checked, with AWS's defaults in it."""
         check(given, context.region)
+        for _, action in actions_of(given):
+            configuration = action.get("configuration", {})
+            if configuration.get("FullRepositoryId") in self._remotes and configuration.get("DetectChanges") != "false":
+                raise UnsupportedOperation.member(
+                    "CreatePipeline",
+                    f"DetectChanges of the action '{action['name']}'",
+                    f"Say DetectChanges: false, and start the pipeline yourself: {configuration['FullRepositoryId']} "
+                    "is a repository elsewhere, and nobody tells of its changes.",
+                )
         stages = [{**stage, "actions": [_action(action) for action in stage["actions"]]} for stage in given["stages"]]
         return {
             **given,
