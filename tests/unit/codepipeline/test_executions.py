@@ -1,5 +1,7 @@
 """Pipelines that run, with actions that the test ends: order, locks, superseding, approvals, stop, retry."""
 
+import threading
+
 import pytest
 
 from modelwright.errors import AwsError
@@ -8,6 +10,7 @@ from support.codepipelines import action, pipeline, stage
 BUILD = stage("Build", action("Compile", "Build", inputs=["Code"], outputs=["Built"]))
 APPROVE = stage("Approve", action("Ask", "Approval"))
 DEPLOY = stage("Deploy", action("Put", inputs=["Built"]))
+DEPLOY_ALONE = stage("Deploy", action("Put"))
 
 
 def refused(code, call, *arguments, **parameters):
@@ -34,6 +37,10 @@ def test_it_works(world):
     (summary,) = world.executions()
     assert summary["trigger"] == {"triggerType": "CreatePipeline", "triggerDetail": world.context.principal.arn}
     assert summary["sourceRevisions"] == [{"actionName": "Get", "revisionId": "abc", "revisionSummary": "A change"}]
+    wanted = {"pipelineName": "p", "filter": {"succeededInStage": {"stageName": "Approve"}}}
+    assert len(world("ListPipelineExecutions", **wanted)["pipelineExecutionSummaries"]) == 1
+    wanted["filter"]["succeededInStage"]["stageName"] = "X"
+    refused("ValidationException", world, "ListPipelineExecutions", **wanted)
     put, ask, compiled, got = world.runs(execution)
     assert [found["actionName"] for found in (put, ask, compiled, got)] == ["Put", "Ask", "Compile", "Get"]
     assert put["input"]["inputArtifacts"] == compiled["output"]["outputArtifacts"]
@@ -234,9 +241,9 @@ def test_abandoning_does_not_wait(world):
     world("StopPipelineExecution", **stop, abandon=True)
     assert world.ended(execution) == "Stopped"
     assert world.action("Work", "A")["status"] == "Abandoned"
-    refused("DuplicatedStopRequestException", world, "StopPipelineExecution", **stop) if world.status(
-        execution
-    ) == "Stopping" else refused("PipelineExecutionNotStoppableException", world, "StopPipelineExecution", **stop)
+    refused("PipelineExecutionNotStoppableException", world, "StopPipelineExecution", **stop)
+    nobody = {**stop, "pipelineExecutionId": "0" * 8 + execution[8:]}
+    refused("PipelineExecutionNotStoppableException", world, "StopPipelineExecution", **nobody)
 
 
 def test_a_disabled_transition_lets_nobody_in(world):
@@ -370,3 +377,65 @@ def test_a_push_starts_the_pipelines_that_look_for_changes(idle, provider, confi
     assert len(idle.executions("waits")) == 1
     newest, _ = idle.executions("looks")
     assert newest["trigger"] == {"triggerType": "PollForSourceChanges", "triggerDetail": "Get"}
+
+
+def at_once(*actions):
+    """What came of doing all of it at the same moment: codes of errors, or ''."""
+    gate, found = threading.Barrier(len(actions)), []
+
+    def act(what):
+        gate.wait()
+        try:
+            what()
+            found.append("")
+        except AwsError as error:
+            found.append(error.code)
+
+    threads = [threading.Thread(target=act, args=(each,)) for each in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(found)
+
+
+def test_of_many_answers_at_once_one_wins(world):
+    execution = world.create(APPROVE, stage("Deploy", action("Put")))
+    token = world.token()
+    answers = [lambda status=status: world.approve(token, status) for status in ("Approved", "Rejected") * 4]
+    assert at_once(*answers) == ["", *["ApprovalAlreadyCompletedException"] * 7]
+    asked = world.action("Approve", "Ask")
+    assert world.ended(execution) == {"Succeeded": "Succeeded", "Failed": "Failed"}[asked["status"]]
+
+
+def test_of_many_creations_at_once_one_wins(world):
+    made = pipeline(BUILD)
+    found = at_once(*[lambda: world("CreatePipeline", pipeline=made)] * 6)
+    assert found == ["", *["PipelineNameInUseException"] * 5]
+    assert world.ended(world.executions()[0]["pipelineExecutionId"]) == "Succeeded"
+    assert world.starts == ["Get", "Compile"]
+
+
+def test_many_starts_at_once(world):
+    world.slow.add("Put")
+    world.create(DEPLOY_ALONE)
+    world.started("Put")
+    assert at_once(*[world.release] * 8) == [""] * 8
+    world.until(lambda: [found["status"] for found in world.executions()].count("Superseded") == 7)
+    world.end("Put")
+    newest, *others, first = world.executions()
+    assert world.ended(newest["pipelineExecutionId"]) == world.ended(first["pipelineExecutionId"]) == "Succeeded"
+    assert {found["status"] for found in others} == {"Superseded"}
+    assert world.starts.count("Put") == 2
+
+
+def test_retries_and_stops_at_once(world):
+    world.fail["A"] = "no luck"
+    execution = world.create(stage("Work", action("A")))
+    assert world.ended(execution) == "Failed"
+    del world.fail["A"]
+    retry = {"pipelineName": "p", "stageName": "Work", "pipelineExecutionId": execution, "retryMode": "ALL_ACTIONS"}
+    found = at_once(*[lambda: world("RetryStageExecution", **retry)] * 5)
+    assert found == ["", *["StageNotRetryableException"] * 4]
+    assert world.ended(execution) == "Succeeded"
+    assert world.starts.count("A") == 2

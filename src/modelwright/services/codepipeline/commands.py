@@ -13,7 +13,7 @@ from modelwright.codepipeline.declaration import find_action
 from modelwright.errors import AwsError, ValidationException
 from modelwright.lifecycles import codepipeline as lifecycle
 from modelwright.lifecycles.codepipeline import Pipeline
-from modelwright.services.codepipeline.base import CodePipelineService, no_execution, no_stage
+from modelwright.services.codepipeline.base import CodePipelineService, no_stage
 from modelwright.services.codepipeline.starting import execution_id, new_execution, trigger_of
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table
@@ -68,11 +68,11 @@ class Commands(CodePipelineService):
 
         def decide(transaction: Transaction, state: Pipeline) -> Facts:
             run = state.runs.get(identity)
-            if run is None and find_resource(transaction, EXECUTION, identity) is None:
-                raise no_execution(name, identity)
             if run is None or run.over:
+                known = find_resource(transaction, EXECUTION, identity)
+                why = "is not there" if known is None else f"is over ({known['status']})"
                 raise AwsError(
-                    f"The execution '{identity}' of the pipeline '{name}' is over: it can't be stopped.",
+                    f"The execution '{identity}' of the pipeline '{name}' {why}: it can't be stopped.",
                     code="PipelineExecutionNotStoppableException",
                 )
             if run.status == "Stopping" and (run.abandon or not abandon):

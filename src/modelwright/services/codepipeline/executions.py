@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelwright.errors import ValidationException
 from modelwright.lifecycles.codepipeline_document import pipeline_state, told_execution
-from modelwright.services.codepipeline.base import CodePipelineService, answer, no_execution, no_stage, paged, public
+from modelwright.services.codepipeline.base import CodePipelineService, answer, no_execution, paged, public
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table
 from modelwright.store.codepipelines import ACTION, EXECUTION
@@ -56,7 +57,7 @@ class Executions(CodePipelineService):
         with self.database.read() as transaction:
             pipeline = self.find(transaction, context, name)
             if stage is not None and stage not in [each["name"] for each in pipeline["pipeline"]["stages"]]:
-                raise no_stage(name, stage)
+                raise ValidationException(f"filter.succeededInStage: '{name}' has no stage '{stage}'.")
             page = paged(transaction, _query(EXECUTION, name, parameters, conditions))
         return answer("pipelineExecutionSummaries", [public(found) for found in page.documents], page.next_token)
 
