@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelwright.codepipeline import variables
+from modelwright.codepipeline import triggers, variables
 from modelwright.codepipeline.providers import KNOWN_ELSEWHERE, ActionType, find
 from modelwright.errors import AwsError, UnsupportedOperation
 
@@ -108,13 +108,7 @@ def _variables(pipeline: Document) -> Iterator[Problem]:
 
 
 def _triggers(pipeline: Document) -> Iterator[Problem]:
-    for trigger in pipeline.get("triggers", []):
-        name = trigger["gitConfiguration"]["sourceActionName"]
-        yield (
-            UNSUPPORTED,
-            f"Modelwright does not support triggers (of the source action '{name}'): leave them out, and make an "
-            "EventBridge rule whose target is this pipeline",
-        )
+    return ((STRUCTURE, text) for text in triggers.problems(pipeline))
 
 
 # Stages and actions

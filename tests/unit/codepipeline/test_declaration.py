@@ -24,6 +24,7 @@ def configured(category, configuration, **more):
 
 
 REVISION = {"actionName": "Get", "revisionType": "COMMIT_ID", "revisionValue": "x"}
+CONNECTION = {"FullRepositoryId": "me/code", "BranchName": "main", "ConnectionArn": "arn:x"}
 CLOUDFORMATION = {"ActionMode": "CREATE_UPDATE", "StackName": "s", "TemplatePath": "Code::t.json"}
 
 
@@ -190,12 +191,41 @@ def test_conditions_are_refused_by_name(idle, member, value):
     assert member in text
 
 
-def test_triggers_are_refused_by_name(idle):
-    push = {"sourceActionName": "Get", "push": [{"branches": {"includes": ["main"]}}]}
-    trigger = {"providerType": "CodeStarSourceConnection", "gitConfiguration": push}
-    code, text = refusal(idle, pipeline(DEPLOY, pipelineType="V2", triggers=[trigger]))
-    assert code == "UnsupportedOperation"
-    assert "triggers" in text
+def connected(*triggers, **more):
+    source = action("Get", "Source", configuration={**CONNECTION, **more})
+    source["actionTypeId"] = {**source["actionTypeId"], "provider": "CodeStarSourceConnection"}
+    deploy = stage("Deploy", action("Put"))
+    return pipeline(stage("Source", source), deploy, pipelineType="V2", triggers=list(triggers))
+
+
+def trigger(*push, name="Get", **more):
+    given = {"sourceActionName": name, **({"push": list(push)} if push else {}), **more}
+    return {"providerType": "CodeStarSourceConnection", "gitConfiguration": given}
+
+
+BRANCHES = {"branches": {"includes": ["main"]}}
+
+
+@pytest.mark.parametrize(
+    ("triggers", "code", "text"),
+    [
+        ([trigger(BRANCHES, name="Other")], "InvalidStructureException", "'Other' is no CodeStarSourceConnection"),
+        ([trigger(BRANCHES), trigger(BRANCHES)], "InvalidStructureException", "more than one trigger"),
+        ([trigger({**BRANCHES, "tags": {"includes": ["v*"]}})], "InvalidStructureException", "either tags or branches"),
+        ([trigger({"branches": {}})], "InvalidStructureException", "neither includes nor excludes"),
+        ([trigger({**BRANCHES, "filePaths": {"includes": ["x"]}})], "UnsupportedOperation", "filePaths"),
+        ([trigger(pullRequest=[{"events": ["OPEN"]}])], "UnsupportedOperation", "pullRequest"),
+    ],
+)
+def test_triggers_that_are_refused(idle, triggers, code, text):
+    found = refusal(idle, connected(*triggers))
+    assert found[0] == code
+    assert text in found[1]
+
+
+def test_triggers_are_for_pipelines_of_type_v2(idle):
+    code, text = refusal(idle, {**connected(trigger(BRANCHES)), "pipelineType": "V1"})
+    assert (code, "type V2" in text) == ("InvalidStructureException", True)
 
 
 def test_what_is_accepted_is_told_back_with_defaults(idle):

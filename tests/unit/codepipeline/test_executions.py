@@ -334,12 +334,12 @@ def test_an_approval_that_nobody_answers_expires(database):
         world.close()
 
 
-def push(world, branch="main", event="referenceUpdated", repository="code"):
+def push(world, branch="main", event="referenceUpdated", repository="code", kind="branch"):
     """What CodeCommit says of a push."""
     detail = {
         "event": event,
         "repositoryName": repository,
-        "referenceType": "branch",
+        "referenceType": kind,
         "referenceName": branch,
         "commitId": "c0ffee",
     }
@@ -439,3 +439,37 @@ def test_retries_and_stops_at_once(world):
     assert found == ["", *["StageNotRetryableException"] * 4]
     assert world.ended(execution) == "Succeeded"
     assert world.starts.count("A") == 2
+
+
+def test_triggers_start_at_the_commit_that_was_pushed(idle):
+    configuration = {"FullRepositoryId": "me/code", "BranchName": "main", "ConnectionArn": "arn:x"}
+    source = action("Get", "Source", configuration={**configuration, "DetectChanges": "false"})
+    source["actionTypeId"] = {**source["actionTypeId"], "provider": "CodeStarSourceConnection"}
+    filters = [
+        {"branches": {"includes": ["release/*", "hot/**"], "excludes": ["release/old"]}},
+        {"tags": {"includes": ["v?"]}},
+    ]
+    trigger = {
+        "providerType": "CodeStarSourceConnection",
+        "gitConfiguration": {"sourceActionName": "Get", "push": filters},
+    }
+    made = pipeline(stage("Source", source), stage("Deploy", action("Put")), pipelineType="V2", triggers=[trigger])
+    idle("CreatePipeline", pipeline=made)
+    for branch, starts in (
+        ("main", False),
+        ("release/1", True),
+        ("release/1/2", False),
+        ("release/old", False),
+        ("hot/1/2", True),
+        ("v1", False),
+    ):
+        before = len(idle.executions())
+        push(idle, branch)
+        assert len(idle.executions()) == before + starts, branch
+    push(idle, "v10", kind="tag")
+    push(idle, "v1", kind="tag")
+    assert len(idle.executions()) == 4
+    assert idle.executions()[0]["trigger"] == {"triggerType": "WebhookV2", "triggerDetail": "Get"}
+    with idle.database.read() as transaction:
+        *_, started = idle.history.read(transaction, "codepipeline/p")
+    assert started.data["revisions"] == {"Get": {"type": "COMMIT_ID", "value": "c0ffee"}}

@@ -1,4 +1,4 @@
-"""Changes of sources that start a pipeline without an EventBridge rule: PollForSourceChanges and DetectChanges.
+"""Changes of sources that start a pipeline without an EventBridge rule: PollForSourceChanges, DetectChanges, triggers.
 
 AWS asks its sources every minute; here a source says by itself that it has changed, in the transaction of the change.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from modelwright.codepipeline.declaration import actions_of
+from modelwright.codepipeline.triggers import of_action, starts
 from modelwright.errors import AwsError
 from modelwright.lifecycles import codepipeline as lifecycle
 from modelwright.services.codepipeline.base import CodePipelineService
@@ -35,42 +35,55 @@ class Changes(CodePipelineService):
 
     def pushed(self, transaction: Transaction, _: str, detail: Mapping[str, Any], time: float) -> None:
         """A reference of a CodeCommit repository was changed."""
-        if detail.get("referenceType") != "branch" or detail.get("event") == "referenceDeleted":
+        kind, name, repository = (detail.get(key) for key in ("referenceType", "referenceName", "repositoryName"))
+        if kind not in ("branch", "tag") or detail.get("event") == "referenceDeleted":
             return
-        place = (detail.get("repositoryName"), detail.get("referenceName"))
-        self._changed(
-            transaction,
-            {
-                ("CodeCommit", place),
-                ("CodeStarSourceConnection", place),
-            },
-        )
+
+        def wanted(pipeline: Document, action: Document) -> bool:
+            if _repository(action) != repository:
+                return False
+            trigger = of_action(pipeline, action["name"])
+            if trigger is not None and "push" in trigger:
+                return starts(trigger, str(kind), str(name))
+            return kind == "branch" and str(action["configuration"]["BranchName"]) == name
+
+        self._changed(transaction, wanted, detail.get("commitId"))
 
     def stored(self, transaction: Transaction, detail_type: str, detail: Mapping[str, Any], time: float) -> None:
         """An object in S3 was written."""
-        if detail_type == "Object Created":
-            place = (detail["bucket"]["name"], detail["object"]["key"])
-            self._changed(transaction, {("S3", place)})
+        if detail_type != "Object Created":
+            return
+        place = (detail["bucket"]["name"], detail["object"]["key"])
 
-    def _changed(self, transaction: Transaction, changed: set[tuple[str, tuple[Any, Any]]]) -> None:
+        def wanted(_: Document, action: Document) -> bool:
+            configuration = action["configuration"]
+            return (configuration.get("S3Bucket"), configuration.get("S3ObjectKey")) == place
+
+        self._changed(transaction, wanted)
+
+    def _changed(
+        self, transaction: Transaction, wanted: Callable[[Document, Document], bool], commit: str | None = None
+    ) -> None:
         for pipeline in self._pipelines(transaction):
-            for _, action in actions_of(pipeline):
-                provider = action["actionTypeId"]["provider"]
-                configuration = action.get("configuration", {})
-                switch = SWITCHES.get(provider)
-                if switch is None or configuration.get(switch) == "false":
-                    continue
-                if (provider, _place(provider, configuration)) in changed:
-                    self._start(transaction, pipeline["name"], action["name"])
+            for action in pipeline["stages"][0]["actions"]:
+                switch = SWITCHES.get(action["actionTypeId"]["provider"])
+                triggered = of_action(pipeline, action["name"]) is not None
+                on = triggered or (switch is not None and action["configuration"].get(switch) != "false")
+                if on and wanted(pipeline, action):
+                    self._start(transaction, pipeline["name"], action["name"], commit if triggered else None)
                     break
 
-    def _start(self, transaction: Transaction, name: str, action: str) -> None:
+    def _start(self, transaction: Transaction, name: str, action: str, commit: str | None) -> None:
         version, state = self.states.at(transaction, name, remember=False)
         if state.deleted or sum(not run.over for run in state.runs.values()) >= lifecycle.MOST_OPEN:
             return
         trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action}
+        revisions = []
+        if commit is not None:
+            trigger["triggerType"] = "WebhookV2"
+            revisions = [{"actionName": action, "revisionType": "COMMIT_ID", "revisionValue": commit}]
         try:
-            data = new_execution(state.declaration, str(uuid.uuid4()), trigger)
+            data = new_execution(state.declaration, str(uuid.uuid4()), trigger, revisions=revisions)
         except AwsError as error:
             _log.warning("a change of %s could not start the pipeline %s: %s", action, name, error.message)
             return
@@ -86,8 +99,10 @@ class Changes(CodePipelineService):
                 return
 
 
-def _place(provider: str, configuration: Mapping[str, str]) -> tuple[str | None, str | None]:
-    if provider == "S3":
-        return configuration.get("S3Bucket"), configuration.get("S3ObjectKey")
-    repository = configuration.get("RepositoryName") or configuration.get("FullRepositoryId", "").rpartition("/")[2]
-    return repository, configuration.get("BranchName")
+def _repository(action: Document) -> str | None:
+    """The CodeCommit repository that a source action is about."""
+    configuration = action["configuration"]
+    provider = action["actionTypeId"]["provider"]
+    if provider == "CodeCommit":
+        return str(configuration["RepositoryName"])
+    return str(configuration["FullRepositoryId"]).rpartition("/")[2] if "Star" in provider else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from modelwright.arns import Arn
 from modelwright.codepipeline.declaration import actions_of, check
+from modelwright.codepipeline.triggers import of_action
 from modelwright.errors import AwsError, StaleVersion, UnsupportedOperation, ValidationException
 from modelwright.lifecycles.codepipeline import Pipeline
 from modelwright.services.codepipeline.base import (
@@ -81,7 +82,18 @@ DECLARATION: Table = {
     "executionMode": HONOURED,
     "pipelineType": HONOURED,
     "variables": HONOURED,
-    "triggers": refused("Leave it out, and make an EventBridge rule whose target is the pipeline.", []),
+    "triggers": {
+        "providerType": HONOURED,
+        "gitConfiguration": {
+            "sourceActionName": HONOURED,
+            "push": {
+                "tags": HONOURED,
+                "branches": HONOURED,
+                "filePaths": refused("Leave it out: pushes can be filtered by branches and tags only."),
+            },
+            "pullRequest": refused("Leave it out: repositories here have no pull requests."),
+        },
+    },
 }
 CREATE_MEMBERS: Table = {"pipeline": DECLARATION, "tags": HONOURED}
 UPDATE_MEMBERS: Table = {"pipeline": DECLARATION}
@@ -242,12 +254,14 @@ class Pipelines(CodePipelineService):
         check(given, context.region)
         for _, action in actions_of(given):
             configuration = action.get("configuration", {})
-            if configuration.get("FullRepositoryId") in self._remotes and configuration.get("DetectChanges") != "false":
+            if configuration.get("FullRepositoryId") not in self._remotes:
+                continue
+            if configuration.get("DetectChanges") != "false" or of_action(given, action["name"]) is not None:
                 raise UnsupportedOperation.member(
                     "CreatePipeline",
-                    f"DetectChanges of the action '{action['name']}'",
-                    f"Say DetectChanges: false, and start the pipeline yourself: {configuration['FullRepositoryId']} "
-                    "is a repository elsewhere, and nobody tells of its changes.",
+                    f"DetectChanges or triggers of the action '{action['name']}'",
+                    "Say DetectChanges: false, leave triggers out, and start the pipeline yourself: "
+                    f"{configuration['FullRepositoryId']} is elsewhere, and nobody tells of its changes.",
                 )
         stages = [{**stage, "actions": [_action(action) for action in stage["actions"]]} for stage in given["stages"]]
         return {
