@@ -34,7 +34,7 @@ def archive(**files):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
         for name, content in files.items():
-            made.writestr(name, content)
+            made.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()
 
 

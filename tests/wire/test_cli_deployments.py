@@ -56,6 +56,10 @@ def test_it_works(server, modelwright, deployment):
     assert modelwright.out("deployments", "reject", deployment, "-m", "no").endswith("is Rejected\n")
     assert "by admin: no" in modelwright.out("deployments", "show", deployment)
     modelwright("deployments", "start", deployment, "--wait")
+    first = json.loads(modelwright.out("deployments", "show", deployment, "--json"))
+    assert "No earlier execution" not in modelwright.err("deployments", "rollback", deployment, "Other", code=2)
+    gone = modelwright.out("deployments", "rollback", deployment, "Staging", "--json")
+    assert json.loads(gone)["pipelineExecutionId"] != first["stageStates"][1]["latestExecution"]["pipelineExecutionId"]
     assert "is stopping" in modelwright.out("deployments", "stop", deployment, "--abandon", "-m", "enough")
 
 

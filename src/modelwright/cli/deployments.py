@@ -46,7 +46,7 @@ class Asked:
 
 @click.group("deployments", cls=Group)
 def deployments() -> None:
-    """List and show deployment pipelines; start and stop them, approve, reject, retry."""
+    """List and show deployment pipelines; start and stop them, approve, reject, retry, roll back."""
 
 
 @deployments.command("list")
@@ -145,6 +145,38 @@ def retry_deployment(console: Console, name: str, stage: str | None, everything:
         console.show(without_metadata(answer), lambda: f"{name} goes on from {chosen['stageName']}: {identity}")
 
 
+@deployments.command("rollback")
+@click.argument("name", shell_complete=deployment_names)
+@click.argument("stage")
+@click.option("--to", "target", metavar="ID", help="The execution; the last good one before this where not given.")
+@click.option("--wait", is_flag=True, help="Say what happens until it is over, or waits for an approval.")
+@pass_console
+def rollback_deployment(console: Console, name: str, stage: str, target: str | None, wait: bool) -> None:
+    """Bring a stage back to what an earlier execution brought there."""
+    client = console.client("codepipeline")
+    _, state = _find(console, client, name)
+    latest = [found.get("latestExecution", {}) for found in state["stageStates"] if found["stageName"] == stage]
+    if not latest:
+        raise ConfigurationError(f"'{name}' has no stage '{stage}'. See: {console.command(f'deployments show {name}')}")
+    if target is None:
+        good = _executions(client, name, filter={"succeededInStage": {"stageName": stage}})
+        now = latest[0].get("pipelineExecutionId")
+        earlier = [found for found in good if found["pipelineExecutionId"] != now and _standard(found)]
+        if not earlier:
+            raise ConfigurationError(f"No earlier execution of '{name}' has succeeded in {stage}.")
+        target = str(earlier[0]["pipelineExecutionId"])
+    answer = client.rollback_stage(pipelineName=name, stageName=stage, targetPipelineExecutionId=target)
+    identity = answer["pipelineExecutionId"]
+    if wait:
+        _watch(console, client, name, identity)
+    else:
+        console.show(without_metadata(answer), lambda: f"{name}: {stage} goes back to {target}: {identity}")
+
+
+def _standard(execution: dict[str, Any]) -> bool:
+    return bool(execution.get("executionType", "STANDARD") == "STANDARD")
+
+
 @deployments.command("approve")
 @click.argument("name", shell_complete=deployment_names)
 @click.option("--action", metavar="STAGE/ACTION", help="Which approval, where several wait.")
@@ -196,11 +228,10 @@ def _pipelines(client: Any, limit: int) -> Iterator[dict[str, Any]]:
     return (found for page in pages for found in page["pipelines"])
 
 
-def _executions(client: Any, name: str, limit: int = 50) -> list[dict[str, Any]]:
+def _executions(client: Any, name: str, limit: int = 50, **more: Any) -> list[dict[str, Any]]:
     """The newest first."""
-    found: list[dict[str, Any]] = client.list_pipeline_executions(pipelineName=name, maxResults=limit)[
-        "pipelineExecutionSummaries"
-    ]
+    answer = client.list_pipeline_executions(pipelineName=name, maxResults=limit, **more)
+    found: list[dict[str, Any]] = answer["pipelineExecutionSummaries"]
     return found
 
 
@@ -310,8 +341,9 @@ def _stage(stage: dict[str, Any]) -> Iterator[Text]:
 
 def _actions(console: Console, name: str, declared: dict[str, Any], stage: dict[str, Any]) -> Iterator[Text]:
     providers = {action["name"]: action["actionTypeId"]["provider"] for action in declared["actions"]}
+    orders = {action["name"]: action.get("runOrder", 1) for action in declared["actions"]}
     rows, notes = [], dict[int, list[Text]]()
-    for i, action in enumerate(stage["actionStates"]):
+    for i, action in enumerate(sorted(stage["actionStates"], key=lambda found: orders[found["actionName"]])):
         latest = action.get("latestExecution", {})
         status = latest.get("status", "")
         mark = Text(MARKS.get(status, "·"), style=COLOURS.get(status, "dim"))

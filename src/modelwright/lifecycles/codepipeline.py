@@ -14,7 +14,8 @@ Events (a member in [] may be absent):
     service  PipelineCreated     Pipeline (the declaration), Arn, Account, Region
     service  PipelineUpdated     Pipeline
     service  PipelineDeleted     {}
-    service  ExecutionStarted    id, trigger, variables {name: value}, revisions {action: {type, value}}
+    service  ExecutionStarted    id, trigger, variables {name: value}, revisions {action: {type, value}},
+                                 [rollback {stage, target}]
     service  StopRequested       id, abandon, [reason]
     service  RetryRequested      id, stage, mode
     service  ApprovalGiven       action (the action execution's id), status (Approved, Rejected), summary, by
@@ -41,6 +42,7 @@ says nothing, the choice is marked (ours):
 - Stop lets nothing new start and waits for what runs; with `abandon` it does not wait. What waits before a stage is
   Stopped at once.
 - Retry brings the latest execution of a failed stage back into it: FAILED_ACTIONS keeps what has succeeded.
+- A rollback is an execution of one stage, with the artifacts and variables that the target had before it.
 - An update or deletion of the pipeline cancels what is not over: actions that run are abandoned, nothing new starts.
 """
 
@@ -132,6 +134,8 @@ class Run:
     attempts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     succeeded: tuple[str, ...] = ()
     """Stages that it has come through."""
+    rollback: str = ""
+    """The execution that it rolls its one stage back to."""
 
     @property
     def over(self) -> bool:
@@ -267,7 +271,18 @@ def _started(state: Pipeline, data: Mapping[str, Any], time: float) -> Pipeline:
         variables=data["variables"],
         revisions=data["revisions"],
     )
+    if "rollback" in data:
+        run = _rolled_back(state, run, data["rollback"])
     return _with(replace(state, count=run.number), run)
+
+
+def _rolled_back(state: Pipeline, run: Run, rollback: Mapping[str, str]) -> Run:
+    """It stands before the stage with what the target had there."""
+    target, index = state.runs[rollback["target"]], state.stage_index(rollback["stage"])
+    assert index is not None
+    before = {stage["name"] for stage in state.declaration["stages"][:index]}
+    had = {key: action for key, action in target.actions.items() if key[0] in before}
+    return replace(run, stage=index, rollback=target.id, variables=target.variables, actions=had)
 
 
 def _stop_requested(state: Pipeline, data: Mapping[str, Any], time: float) -> Pipeline:
@@ -443,7 +458,7 @@ def decide(state: Pipeline) -> list[Fact]:
 
 def _before(state: Pipeline, run: Run) -> list[Fact]:
     """Of one that waits: that it is over, if it is."""
-    if run.stage >= len(state.declaration["stages"]):
+    if run.stage >= len(state.declaration["stages"]) or (run.rollback and run.succeeded):
         return [("ExecutionEnded", {"id": run.id, "status": "Succeeded"})]
     if run.status == "Stopping":
         return [("ExecutionEnded", {"id": run.id, "status": "Stopped"})]
@@ -541,6 +556,24 @@ def artifacts(run: Run) -> dict[str, Mapping[str, str]]:
         if action.status == "Succeeded":
             found.update(action.detail.get("outputs", {}))
     return found
+
+
+def rollback_problem(state: Pipeline, stage: str, target: str) -> str:
+    """Why a stage can't be rolled back to an execution; empty: it can."""
+    index, run = state.stage_index(stage), state.runs.get(target)
+    if state.mode == "PARALLEL":
+        return "the pipeline's execution mode is PARALLEL"
+    if index == 0:
+        return "it is the source stage"
+    if run is None:
+        return f"{target} was too long ago: what it had is not remembered"
+    if run.version != state.version:
+        return f"{target} was an execution of version {run.version}, and the pipeline has been updated since"
+    if run.rollback:
+        return f"{target} is itself a rollback: roll back to {run.rollback}"
+    if stage not in run.succeeded:
+        return f"{target} has not succeeded in this stage"
+    return ""
 
 
 RetryProblem = Literal["", "stage", "execution", "state"]

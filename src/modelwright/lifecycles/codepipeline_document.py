@@ -32,14 +32,14 @@ def _stage_state(state: Pipeline, index: int) -> Document:
     declaration = state.declaration["stages"][index]
     stage = state.stages[declaration["name"]]
     found: Document = {"stageName": declaration["name"]}
-    waiting = [_stage_execution(run.id, run.status) for run in state.waiting(index)]
+    waiting = [_stage_execution(state, run.id, run.status) for run in state.waiting(index)]
     if waiting:
         found["inboundExecution"] = waiting[-1 if state.mode == "SUPERSEDED" else 0]
         found["inboundExecutions"] = waiting
     found["inboundTransitionState"] = _transition(stage)
     found["actionStates"] = [_action_state(state, action, stage) for action in declaration["actions"]]
     if stage.latest:
-        found["latestExecution"] = _stage_execution(stage.latest, stage.status)
+        found["latestExecution"] = _stage_execution(state, stage.latest, stage.status)
     if stage.retries:
         found["retryStageMetadata"] = {
             "manualStageRetryAttempt": stage.retries,
@@ -48,8 +48,13 @@ def _stage_state(state: Pipeline, index: int) -> Document:
     return found
 
 
-def _stage_execution(identity: str, status: str) -> Document:
-    return {"pipelineExecutionId": identity, "status": status, "type": "STANDARD"}
+def _stage_execution(state: Pipeline, identity: str, status: str) -> Document:
+    run = state.runs.get(identity)
+    return {"pipelineExecutionId": identity, "status": status, "type": _type(run)}
+
+
+def _type(run: Run | None) -> str:
+    return "ROLLBACK" if run is not None and run.rollback else "STANDARD"
 
 
 def _transition(stage: Stage) -> Document:
@@ -126,13 +131,15 @@ def execution_document(state: Pipeline, run: Run) -> Document:
         "sourceRevisions": [revision["source"] for revision in revisions],
         "trigger": dict(run.trigger),
         "executionMode": run.mode,
-        "executionType": "STANDARD",
+        "executionType": _type(run),
         "_pipelineName": state.name,
         "_pipelineVersion": run.version,
         "_artifactRevisions": [revision["artifact"] for revision in revisions],
         "_variables": [{"name": name, "resolvedValue": value} for name, value in run.variables.items()],
         "_succeeded": {stage.replace(".", "/"): True for stage in run.succeeded},
     }
+    if run.rollback:
+        found["rollbackMetadata"] = {"rollbackTargetPipelineExecutionId": run.rollback}
     if run.reason:
         found |= {"stopTrigger": {"reason": run.reason}, "statusSummary": run.reason}
     return found
@@ -140,7 +147,15 @@ def execution_document(state: Pipeline, run: Run) -> Document:
 
 def told_execution(document: Mapping[str, Any]) -> Document:
     """What GetPipelineExecution answers, of what is stored."""
-    members = ("pipelineExecutionId", "status", "statusSummary", "trigger", "executionMode", "executionType")
+    members = (
+        "pipelineExecutionId",
+        "status",
+        "statusSummary",
+        "trigger",
+        "executionMode",
+        "executionType",
+        "rollbackMetadata",
+    )
     return {
         "pipelineName": document["_pipelineName"],
         "pipelineVersion": document["_pipelineVersion"],

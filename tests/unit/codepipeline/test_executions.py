@@ -473,3 +473,39 @@ def test_triggers_start_at_the_commit_that_was_pushed(idle):
     with idle.database.read() as transaction:
         *_, started = idle.history.read(transaction, "codepipeline/p")
     assert started.data["revisions"] == {"Get": {"type": "COMMIT_ID", "value": "c0ffee"}}
+
+
+def test_a_stage_goes_back_to_what_an_earlier_execution_had(world):
+    world.variables["Get"] = {"CommitId": "one"}
+    configuration = {"ActionMode": "DELETE_ONLY", "StackName": "#{SourceVariables.CommitId}"}
+    deploy = stage("Deploy", action("Put", inputs=["Built"], configuration=configuration))
+    first = world.create(BUILD, deploy, stage("After", action("Last")))
+    assert world.ended(first) == "Succeeded"
+    world.variables["Get"] = {"CommitId": "two"}
+    second = world.release()
+    assert world.ended(second) == "Succeeded"
+    rollback = {"pipelineName": "p", "stageName": "Deploy"}
+    done = world("RollbackStage", **rollback, targetPipelineExecutionId=first)["pipelineExecutionId"]
+    assert world.ended(done) == "Succeeded"
+    (put,) = world.runs(done)
+    (before,) = [found for found in world.runs(first) if found["actionName"] == "Put"]
+    assert put["input"] == before["input"]
+    assert put["input"]["resolvedConfiguration"]["StackName"] == "one"
+    newest = world.executions()[0]
+    assert newest["executionType"] == "ROLLBACK"
+    assert newest["rollbackMetadata"] == {"rollbackTargetPipelineExecutionId": first}
+    assert newest["trigger"]["triggerType"] == "ManualRollback"
+    assert world.stages()["Deploy"]["latestExecution"]["type"] == "ROLLBACK"
+    assert world.stages()["After"]["latestExecution"]["pipelineExecutionId"] == second
+    call, unable = "RollbackStage", "UnableToRollbackStageException"
+    refused(unable, world, call, **rollback, targetPipelineExecutionId=done)
+    refused(unable, world, call, **{**rollback, "stageName": "Source"}, targetPipelineExecutionId=first)
+    refused("StageNotFoundException", world, call, **{**rollback, "stageName": "X"}, targetPipelineExecutionId=first)
+    nobody = "0" * 8 + first[8:]
+    refused("PipelineExecutionNotFoundException", world, call, **rollback, targetPipelineExecutionId=nobody)
+    world.fail["Put"] = "no luck"
+    failed = world.release()
+    assert world.ended(failed) == "Failed"
+    refused(unable, world, call, **rollback, targetPipelineExecutionId=failed)
+    world("UpdatePipeline", pipeline=pipeline(BUILD, deploy))
+    refused(unable, world, call, **rollback, targetPipelineExecutionId=first)

@@ -11,7 +11,19 @@ STAGES = (
     stage("Approve", action("Ask", "Approval"), action("Beside")),
     stage("Prod", action("Put")),
 )
-COMMANDS = ("start", "stop", "abandon", "retry", "retry-all", "disable", "enable", "answer", "reject", "update")
+COMMANDS = (
+    "start",
+    "stop",
+    "abandon",
+    "retry",
+    "retry-all",
+    "disable",
+    "enable",
+    "answer",
+    "reject",
+    "update",
+    "rollback",
+)
 MOVES = some.lists(
     some.tuples(some.sampled_from((*COMMANDS, *["finish"] * 12, "fail")), some.integers(0, 99)), max_size=60
 )
@@ -80,6 +92,15 @@ class Machine:
         elif what in ("disable", "enable"):
             name = self.state.stage_name(number % 4)
             self.apply("TransitionChanged", stage=name, enabled=what == "enable", by="me")
+        elif what == "rollback":
+            for target in self.state.runs.values():
+                if not lifecycle.rollback_problem(self.state, "Prod", target.id):
+                    self.count += 1
+                    new = f"e{self.count}"
+                    self.approved.add(new)  # it was approved when it was there before
+                    back = {"stage": "Prod", "target": target.id}
+                    self.apply("ExecutionStarted", id=new, trigger={}, variables={}, revisions={}, rollback=back)
+                    break
         elif what == "update" and number < 10:
             version = self.state.version + 1
             self.apply("PipelineUpdated", Pipeline={**self.declaration, "version": version})

@@ -39,7 +39,7 @@ class S3:
             "id": found.etag,
             "change": found.etag,
             "created": found.modified,
-            "summary": found.metadata.get(SUMMARY_KEY, f"Amazon S3 version id: {found.etag}"),
+            "summary": found.metadata.get(SUMMARY_KEY, f"s3://{bucket}/{key}, ETag {found.etag}"),
         }
         variables = {"BucketName": bucket, "ObjectKey": key, "ETag": found.etag, "VersionId": "null"}
         return succeeded(artifact, place, revision, variables)

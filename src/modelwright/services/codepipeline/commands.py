@@ -13,7 +13,7 @@ from modelwright.codepipeline.declaration import find_action
 from modelwright.errors import AwsError, ValidationException
 from modelwright.lifecycles import codepipeline as lifecycle
 from modelwright.lifecycles.codepipeline import Pipeline
-from modelwright.services.codepipeline.base import CodePipelineService, no_stage
+from modelwright.services.codepipeline.base import CodePipelineService, no_execution, no_stage
 from modelwright.services.codepipeline.starting import execution_id, new_execution, trigger_of
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table
@@ -27,7 +27,7 @@ Facts = list[tuple[str, Document]]
 
 
 class Commands(CodePipelineService):
-    """StartPipelineExecution, StopPipelineExecution, RetryStageExecution, PutApprovalResult, transitions."""
+    """Start, stop, retry, roll back, approve, transitions."""
 
     @operation("StartPipelineExecution", members=START_MEMBERS)
     def start(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -110,6 +110,33 @@ class Commands(CodePipelineService):
                     code="StageNotRetryableException",
                 )
             return [("RetryRequested", {"id": identity, "stage": stage, "mode": mode})]
+
+        self.command(context, name, decide)
+        return {"pipelineExecutionId": identity}
+
+    @operation("RollbackStage")
+    def rollback(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """An execution of one stage with what another had there.
+
+        Raises StageNotFoundException, PipelineExecutionNotFoundException, UnableToRollbackStageException.
+        """
+        name, stage = parameters["pipelineName"], parameters["stageName"]
+        target, identity = parameters["targetPipelineExecutionId"], str(uuid.uuid4())
+
+        def decide(transaction: Transaction, state: Pipeline) -> Facts:
+            if state.stage_index(stage) is None:
+                raise no_stage(name, stage)
+            known = find_resource(transaction, EXECUTION, target)
+            if known is None or known["_pipelineName"] != name:
+                raise no_execution(name, target)
+            if problem := lifecycle.rollback_problem(state, stage, target):
+                raise AwsError(
+                    f"Unable to roll back the stage '{stage}': {problem}.", code="UnableToRollbackStageException"
+                )
+            trigger = {"triggerType": "ManualRollback", "triggerDetail": context.principal.arn}
+            back = {"stage": stage, "target": target}
+            data = {"id": identity, "trigger": trigger, "variables": {}, "revisions": {}, "rollback": back}
+            return [("ExecutionStarted", data)]
 
         self.command(context, name, decide)
         return {"pipelineExecutionId": identity}
