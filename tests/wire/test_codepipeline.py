@@ -1,13 +1,12 @@
 """CodePipeline through boto3 on a real server: a source in S3, an approval by hand."""
 
-import threading
-import time
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
 
 from support.codepipelines import action, archive, pipeline, stage
+from support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +20,6 @@ def bucket(server):
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="source.zip", Body=archive(hello="world"))
     return name
-
-
-def until(condition, timeout=30):
-    pause, deadline = threading.Event(), time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        pause.wait(0.02)
-    return found
 
 
 def make(deploy, bucket, *stages, **more):
