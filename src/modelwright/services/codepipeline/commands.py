@@ -31,7 +31,7 @@ class Commands(CodePipelineService):
 
     @operation("StartPipelineExecution", members=START_MEMBERS)
     def start(self, context: Context, parameters: dict[str, Any]) -> Document:
-        """The same clientRequestToken gives the same execution.
+        """The same clientRequestToken gives the same execution. A delivery of EventBridge's has its id as the token.
 
         Raises PipelineNotFoundException, ValidationException, ConcurrentPipelineExecutionsLimitExceededException.
         """
@@ -51,7 +51,7 @@ class Commands(CodePipelineService):
             data = new_execution(
                 state.declaration,
                 identity,
-                trigger_of(context),
+                trigger_of(context, self.history.read(transaction, f"delivery/{token}")),
                 parameters.get("variables", ()),
                 parameters.get("sourceRevisions", ()),
             )
