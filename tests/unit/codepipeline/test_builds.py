@@ -6,7 +6,7 @@ import pytest
 
 from modelwright.engine.actions.base import ActionFailed, Task, Tools
 from modelwright.engine.actions.builds import Build
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.protocol.validation import validate
 from support.codepipelines import action
 

@@ -7,7 +7,7 @@ import pytest
 from modelwright.engine.actions.base import ActionFailed, Task, Tools
 from modelwright.engine.actions.stacks import LARGEST_BODY, Stack
 from modelwright.errors import AwsError
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from support.codepipelines import action, archive

@@ -13,7 +13,6 @@ from typing import Any
 
 from modelwright.codepipeline.triggers import of_action, starts
 from modelwright.errors import AwsError
-from modelwright.lifecycles import codepipeline as lifecycle
 from modelwright.objects.base import ObjectInfo
 from modelwright.services.codepipeline.base import CodePipelineService
 from modelwright.services.codepipeline.starting import new_execution
@@ -106,7 +105,7 @@ class Changes(CodePipelineService):
 
     def _start(self, transaction: Transaction, name: str, action: str, commit: str | None) -> None:
         version, state = self.states.at(transaction, name, remember=False)
-        if state.deleted or sum(not run.over for run in state.runs.values()) >= lifecycle.MOST_OPEN:
+        if state.deleted or state.full:
             return
         trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action}
         revisions = []

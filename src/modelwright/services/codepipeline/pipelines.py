@@ -13,7 +13,7 @@ from modelwright.arns import Arn
 from modelwright.codepipeline.declaration import actions_of, check
 from modelwright.codepipeline.triggers import of_action
 from modelwright.errors import AwsError, StaleVersion, UnsupportedOperation, ValidationException
-from modelwright.lifecycles.codepipeline import Pipeline
+from modelwright.lifecycles.codepipeline_state import Pipeline
 from modelwright.services.codepipeline.base import (
     LEASE_SECONDS,
     CodePipelineService,
