@@ -12,6 +12,8 @@ from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.runtime import Runtime
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
@@ -92,6 +94,8 @@ class Platform:
             ],
             validate,
         )
+        for service in (BuildProjects, Builds):
+            self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
         self.router = Router()
         self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
