@@ -30,7 +30,7 @@ from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codepipeline, s3
+from modelwright.services import codepipeline, events, s3
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
@@ -186,6 +186,7 @@ class Platform:
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
+        yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(**common, events=self.events, remotes=self.settings.remotes)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
