@@ -187,7 +187,9 @@ class Platform:
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
         yield from events.services(database=self.database, now=time.time, events=self.events)
-        yield from codepipeline.services(**common, events=self.events, remotes=self.settings.remotes)
+        yield from codepipeline.services(
+            **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
+        )
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the jobs' role."""

@@ -12,7 +12,10 @@ from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
+from modelwright.services import events
 from modelwright.services.dispatch import Context, Dispatcher, Principal
+from modelwright.services.logs.groups import LogGroups
+from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
@@ -93,11 +96,20 @@ class Platform:
             validate,
         )
         self.router = Router()
+        events_services = events.services(database=self.database, now=now, events=self.events)
+        plain = {"database": self.database, "history": self.history, "now": now}
+        logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]
+        for name, service in (*events_services, *logs_services):
+            self.dispatcher.add(name, service)
         self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
 
     def call(self, operation, **parameters):
         return self.dispatcher.call(CONTEXT, "sagemaker", operation, parameters)
+
+    def of(self, service, operation, **parameters):
+        """Call another service than SageMaker."""
+        return self.dispatcher.call(CONTEXT, service, operation, parameters)
 
     def start(self, **options):
         self.engine = Engine(

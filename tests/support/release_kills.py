@@ -81,6 +81,7 @@ class Cloud:
             return [line for (line,) in file.execute("select line from log order by n")]
 
     def __call__(self, region, service, operation, parameters):
+        validate(service, operation, parameters)
         self.seam()
         answer = getattr(self, operation)(parameters)
         self.seam()

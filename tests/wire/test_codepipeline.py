@@ -96,6 +96,29 @@ def test_a_source_that_is_not_there(deploy, bucket):
     assert f"s3://{bucket}/nothing.zip" in found["message"]
 
 
+def test_a_source_that_changes_starts_the_pipelines_that_look_for_it(server, deploy, bucket):
+    s3 = server.client("s3")
+    source = {"S3Bucket": bucket, "S3ObjectKey": "looked-at.zip"}
+    declared = action("Get", "Source", outputs=["Code"], configuration=source)
+    made = pipeline(stage("Source", declared), ask(), name=f"looks-{uuid.uuid4().hex[:8]}")
+    made["artifactStore"]["location"] = bucket
+    s3.put_object(Bucket=bucket, Key="looked-at.zip", Body=archive(a="1"))
+    deploy.create_pipeline(pipeline=made)
+
+    def triggers():
+        found = deploy.list_pipeline_executions(pipelineName=made["name"])["pipelineExecutionSummaries"]
+        return [each["trigger"]["triggerType"] for each in found]
+
+    assert triggers() == ["CreatePipeline"]
+    s3.put_object(Bucket=bucket, Key="other.zip", Body=b"")
+    s3.put_object(Bucket=bucket, Key="looked-at.zip", Body=archive(a="2"))
+    assert triggers() == ["PollForSourceChanges", "CreatePipeline"]
+    source["PollForSourceChanges"] = "false"
+    deploy.update_pipeline(pipeline=made)
+    s3.copy_object(Bucket=bucket, Key="looked-at.zip", CopySource=f"{bucket}/other.zip")
+    assert len(triggers()) == 2
+
+
 def test_tags_versions_and_pages(deploy, bucket):
     name = make(deploy, bucket, ask())
     metadata = deploy.get_pipeline(name=name)["metadata"]

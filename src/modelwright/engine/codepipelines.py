@@ -19,7 +19,7 @@ from modelwright.engine.actions.stacks import Stack
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError
 from modelwright.lifecycles import codepipeline as lifecycle
-from modelwright.lifecycles.codepipeline import ActionRun, Pipeline
+from modelwright.lifecycles.codepipeline_state import ActionRun, Pipeline
 from modelwright.lifecycles.job import Effect, Fact, internal_error
 from modelwright.store.codepipelines import PIPELINE, save
 from modelwright.store.database import Transaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelwright.lifecycles.codepipeline import OPEN, ActionRun, Pipeline, Run, Stage
+from modelwright.lifecycles.codepipeline_state import OPEN, ActionRun, Pipeline, Run, Stage
 
 Document = dict[str, Any]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modelwright.lifecycles.codepipeline import ActionRun, Pipeline, Run
 from modelwright.lifecycles.codepipeline_document import SOURCE, action_document, events_of, execution_document
+from modelwright.lifecycles.codepipeline_state import ActionRun, Pipeline, Run
 from modelwright.store.database import Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event

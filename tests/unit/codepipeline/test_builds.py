@@ -6,7 +6,8 @@ import pytest
 
 from modelwright.engine.actions.base import ActionFailed, Task, Tools
 from modelwright.engine.actions.builds import Build
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
+from modelwright.protocol.validation import validate
 from support.codepipelines import action
 
 PLACE = {"bucket": "artifacts", "key": "p/Code/abc.zip"}
@@ -20,6 +21,7 @@ class CodeBuild:
 
     def __call__(self, region, service, operation, parameters):
         assert (region, service) == ("eu-west-1", "codebuild")
+        validate(service, operation, parameters)
         if operation == "StartBuild":
             self.requests.append(parameters)
             return {"build": {"id": f"{parameters['projectName']}:{parameters['idempotencyToken']}"}}

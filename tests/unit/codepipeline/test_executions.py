@@ -1,10 +1,12 @@
 """Pipelines that run, with actions that the test ends: order, locks, superseding, approvals, stop, retry."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from modelwright.errors import AwsError
+from modelwright.store.history import Event
 from support.codepipelines import action, pipeline, stage
 
 BUILD = stage("Build", action("Compile", "Build", inputs=["Code"], outputs=["Built"]))
@@ -509,3 +511,18 @@ def test_a_stage_goes_back_to_what_an_earlier_execution_had(world):
     refused(unable, world, call, **rollback, targetPipelineExecutionId=failed)
     world("UpdatePipeline", pipeline=pipeline(BUILD, deploy))
     refused(unable, world, call, **rollback, targetPipelineExecutionId=first)
+
+
+def test_an_execution_says_which_rule_has_started_it(idle):
+    idle("CreatePipeline", pipeline=pipeline(BUILD))
+    rule = "arn:aws:events:eu-west-1:111122223333:rule/r"
+    delivery = Event("Created", {"RuleArn": rule, "Target": {}, "Event": {}}, 1.0)
+    with idle.database.write() as transaction:
+        idle.history.open(transaction, "delivery/d-1", "Delivery", [delivery], lease_until=1.0)
+    idle.release(clientRequestToken="d-1")
+    assert idle.executions()[0]["trigger"]["triggerType"] == "StartPipelineExecution"
+    idle.context = replace(idle.context, source="engine")
+    with idle.database.write() as transaction:
+        idle.history.open(transaction, "delivery/d-2", "Delivery", [delivery], lease_until=1.0)
+    idle.release(clientRequestToken="d-2")
+    assert idle.executions()[0]["trigger"] == {"triggerType": "CloudWatchEvent", "triggerDetail": rule}

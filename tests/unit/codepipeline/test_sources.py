@@ -10,8 +10,9 @@ from modelwright.engine.actions.base import ActionFailed, Task, Tools
 from modelwright.engine.actions.remotes import Remotes
 from modelwright.engine.actions.sources import S3, CodeCommit, Connection
 from modelwright.errors import AwsError, ConfigurationError
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.objects.directory import DirectoryStore
+from modelwright.protocol.validation import validate
 from support.codepipelines import action, archive, pipeline, stage
 
 COMMIT = {
@@ -23,6 +24,7 @@ COMMIT = {
 
 
 def codecommit(region, service, operation, parameters):
+    validate(service, operation, parameters)
     assert (region, service, parameters.pop("repositoryName")) == ("eu-west-1", "codecommit", "code")
     if operation == "GetBranch" and parameters == {"branchName": "gone"}:
         raise AwsError("no such branch", code="BranchDoesNotExistException")

@@ -7,8 +7,9 @@ import pytest
 from modelwright.engine.actions.base import ActionFailed, Task, Tools
 from modelwright.engine.actions.stacks import LARGEST_BODY, Stack
 from modelwright.errors import AwsError
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.objects.directory import DirectoryStore
+from modelwright.protocol.validation import validate
 from support.codepipelines import action, archive
 
 TEMPLATE = {"Resources": {}}
@@ -23,6 +24,7 @@ class CloudFormation:
 
     def __call__(self, region, service, operation, parameters):
         assert (region, service) == ("eu-west-1", "cloudformation")
+        validate(service, operation, parameters)
         if not operation.startswith("Describe"):
             self.requests.append((operation, parameters))
         answer = getattr(self, operation)
@@ -47,7 +49,10 @@ class CloudFormation:
         self.events[stack["StackId"]].insert(0, event)
 
     def make(self, name, status, token=""):
-        stack = {"StackName": name, "StackId": f"arn:stack/{name}/{len(self.stacks)}"}
+        stack = {
+            "StackName": name,
+            "StackId": f"arn:aws:cloudformation:eu-west-1:111122223333:stack/{name}/{len(self.stacks)}",
+        }
         self.stacks[stack["StackId"]] = stack
         self.events[stack["StackId"]] = []
         self.put(stack, status, token)

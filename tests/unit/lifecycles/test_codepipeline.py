@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from modelwright.lifecycles import codepipeline as lifecycle
+from modelwright.lifecycles.codepipeline_state import KEPT, Pipeline, action_id
 from support.codepipelines import action, pipeline, stage
 
 STAGES = (
@@ -35,7 +36,7 @@ class Machine:
     def __init__(self, mode):
         self.mode, self.log, self.time, self.count, self.approved = mode, [], 0.0, 0, set()
         self.declaration = {**pipeline(*STAGES), "version": 1, "executionMode": mode}
-        self.state = lifecycle.Pipeline()
+        self.state = Pipeline()
         self.apply("PipelineCreated", Pipeline=self.declaration, Arn="arn", Account="1", Region="r")
 
     def apply(self, kind, **data):
@@ -133,7 +134,7 @@ def test_whatever_happens(mode, moves):
     machine = Machine(mode)
     for what, number in (("start", 0), *moves):
         machine.move(what, number)
-    again = lifecycle.Pipeline()
+    again = Pipeline()
     for i, (kind, data) in enumerate(machine.log):
         again = lifecycle.apply(again, kind, data, i + 1.0)
     assert again == machine.state
@@ -150,15 +151,15 @@ def test_whatever_happens(mode, moves):
 
 
 def test_ids_are_a_function_of_what_they_are_of():
-    one = lifecycle.action_id("arn", "e", "s", "a", 1)
-    assert one == lifecycle.action_id("arn", "e", "s", "a", 1)
-    assert one != lifecycle.action_id("arn", "e", "s", "a", 2)
+    one = action_id("arn", "e", "s", "a", 1)
+    assert one == action_id("arn", "e", "s", "a", 1)
+    assert one != action_id("arn", "e", "s", "a", 2)
 
 
 def test_old_executions_are_forgotten():
     machine = Machine("SUPERSEDED")
-    for i in range(3 * lifecycle.KEPT):
+    for i in range(3 * KEPT):
         machine.apply("ExecutionStarted", id=f"x{i}", trigger={}, variables={}, revisions={})
         machine.settle()
-    assert len(machine.state.runs) <= lifecycle.KEPT + 1
+    assert len(machine.state.runs) <= KEPT + 1
     assert sum(not run.over for run in machine.state.runs.values()) == 2

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from modelwright.engine.values import Call
 from modelwright.errors import AwsError, InternalFailure, ModelwrightError
-from modelwright.lifecycles.codepipeline import ActionRun
+from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.objects.base import ObjectStore
 
 Place = Mapping[str, str]

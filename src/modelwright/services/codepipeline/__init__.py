@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+from modelwright.objects.directory import DirectoryStore
 from modelwright.services.codepipeline.action_types import ActionTypes
 from modelwright.services.codepipeline.changes import Changes
 from modelwright.services.codepipeline.commands import Commands
@@ -21,15 +22,29 @@ def services(
     history: History,
     now: Callable[[], float],
     events: EventBus,
+    objects: DirectoryStore | None = None,
     remotes: Collection[str] = (),
 ) -> Iterator[tuple[str, object]]:
-    """(service, instance) of everything under `codepipeline`. `remotes` are the git repositories elsewhere."""
+    """(service, instance) of everything under `codepipeline`.
+
+    `objects` tells of sources in S3 that have changed; `remotes` are the git repositories elsewhere.
+    """
     states = States(history)
     changes = Changes(database=database, history=history, now=now, events=events, states=states)
     events.listen("aws.codecommit", changes.pushed)
+    if objects is not None:
+        objects.subscribe(changes.stored)
     yield (
         "codepipeline",
-        Pipelines(database=database, history=history, now=now, events=events, states=states, remotes=remotes),
+        Pipelines(
+            database=database,
+            history=history,
+            now=now,
+            events=events,
+            states=states,
+            sources_changed=changes.forget,
+            remotes=remotes,
+        ),
     )
     for group in (Commands, Executions, ActionTypes):
         yield (

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelwright.errors import AwsError, StaleVersion, ValidationException
 from modelwright.lifecycles import codepipeline as lifecycle
-from modelwright.lifecycles.codepipeline import Pipeline
+from modelwright.lifecycles.codepipeline_state import Pipeline
 from modelwright.services.codepipeline.states import States
 from modelwright.services.dispatch import Context, Document
 from modelwright.store.codepipelines import PIPELINE, save, stream_of

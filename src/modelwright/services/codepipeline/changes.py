@@ -6,18 +6,22 @@ AWS asks its sources every minute; here a source says by itself that it has chan
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modelwright.codepipeline.triggers import of_action, starts
 from modelwright.errors import AwsError
-from modelwright.lifecycles import codepipeline as lifecycle
+from modelwright.objects.base import ObjectInfo
 from modelwright.services.codepipeline.base import CodePipelineService
 from modelwright.services.codepipeline.starting import new_execution
+from modelwright.services.codepipeline.states import States
 from modelwright.services.dispatch import Document
 from modelwright.store.codepipelines import PIPELINE
-from modelwright.store.database import Transaction
+from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
+from modelwright.store.history import History
 from modelwright.store.resources import Query, list_resources
 
 _log = logging.getLogger(__name__)
@@ -32,6 +36,14 @@ SWITCHES = {
 
 class Changes(CodePipelineService):
     """Starts the pipelines whose source has changed."""
+
+    def __init__(
+        self, *, database: Database, history: History, now: Callable[[], float], events: EventBus, states: States
+    ) -> None:
+        super().__init__(database=database, history=history, now=now, events=events, states=states)
+        self._lock = threading.Lock()
+        self._known: frozenset[tuple[str, str]] | None = None
+        self._generation = 0
 
     def pushed(self, transaction: Transaction, _: str, detail: Mapping[str, Any], time: float) -> None:
         """A reference of a CodeCommit repository was changed."""
@@ -49,23 +61,41 @@ class Changes(CodePipelineService):
 
         self._changed(transaction, wanted, detail.get("commitId"))
 
-    def stored(self, transaction: Transaction, detail_type: str, detail: Mapping[str, Any], time: float) -> None:
-        """An object in S3 was written."""
-        if detail_type != "Object Created":
+    def stored(self, found: ObjectInfo) -> None:
+        """An object in S3 was written. Nobody who writes one may hold a transaction."""
+        place = (found.bucket, found.key)
+        if place not in self._objects():
             return
-        place = (detail["bucket"]["name"], detail["object"]["key"])
+        try:
+            with self.database.write() as transaction:
+                self._changed(transaction, lambda _, action: _object(action) == place)
+        except Exception:
+            _log.exception("s3://%s/%s has changed, and its pipelines could not be started", *place)
 
-        def wanted(_: Document, action: Document) -> bool:
-            configuration = action["configuration"]
-            return (configuration.get("S3Bucket"), configuration.get("S3ObjectKey")) == place
+    def forget(self) -> None:
+        """There is a new pipeline, or one has changed."""
+        with self._lock:
+            self._known = None
+            self._generation += 1
 
-        self._changed(transaction, wanted)
+    def _objects(self) -> frozenset[tuple[str, str]]:
+        """The objects that are sources: asked for with every write to S3, so they are kept."""
+        with self._lock:
+            known, generation = self._known, self._generation
+        if known is None:
+            with self.database.read() as transaction:
+                places = [_object(action) for each in self._pipelines(transaction) for action in _sources(each)]
+            known = frozenset(place for place in places if place is not None)
+            with self._lock:
+                if self._generation == generation:  # else what was read may be older than the change
+                    self._known = known
+        return known
 
     def _changed(
         self, transaction: Transaction, wanted: Callable[[Document, Document], bool], commit: str | None = None
     ) -> None:
         for pipeline in self._pipelines(transaction):
-            for action in pipeline["stages"][0]["actions"]:
+            for action in _sources(pipeline):
                 switch = SWITCHES.get(action["actionTypeId"]["provider"])
                 triggered = of_action(pipeline, action["name"]) is not None
                 on = triggered or (switch is not None and action["configuration"].get(switch) != "false")
@@ -75,7 +105,7 @@ class Changes(CodePipelineService):
 
     def _start(self, transaction: Transaction, name: str, action: str, commit: str | None) -> None:
         version, state = self.states.at(transaction, name, remember=False)
-        if state.deleted or sum(not run.over for run in state.runs.values()) >= lifecycle.MOST_OPEN:
+        if state.deleted or state.full:
             return
         trigger = {"triggerType": "PollForSourceChanges", "triggerDetail": action}
         revisions = []
@@ -97,6 +127,19 @@ class Changes(CodePipelineService):
             token = page.next_token
             if token is None:
                 return
+
+
+def _sources(pipeline: Document) -> list[Document]:
+    found: list[Document] = pipeline["stages"][0]["actions"]
+    return found
+
+
+def _object(action: Document) -> tuple[str, str] | None:
+    """The object that a source action is about."""
+    if action["actionTypeId"]["provider"] != "S3":
+        return None
+    configuration = action["configuration"]
+    return configuration["S3Bucket"], configuration["S3ObjectKey"]
 
 
 def _repository(action: Document) -> str | None:

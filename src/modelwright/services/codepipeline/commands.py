@@ -12,7 +12,7 @@ from typing import Any
 from modelwright.codepipeline.declaration import find_action
 from modelwright.errors import AwsError, ValidationException
 from modelwright.lifecycles import codepipeline as lifecycle
-from modelwright.lifecycles.codepipeline import Pipeline
+from modelwright.lifecycles.codepipeline_state import MOST_OPEN, OPEN, Pipeline
 from modelwright.services.codepipeline.base import CodePipelineService, no_execution, no_stage
 from modelwright.services.codepipeline.starting import execution_id, new_execution, trigger_of
 from modelwright.services.dispatch import Context, Document, operation
@@ -31,7 +31,7 @@ class Commands(CodePipelineService):
 
     @operation("StartPipelineExecution", members=START_MEMBERS)
     def start(self, context: Context, parameters: dict[str, Any]) -> Document:
-        """The same clientRequestToken gives the same execution.
+        """The same clientRequestToken gives the same execution. A delivery of EventBridge's has its id as the token.
 
         Raises PipelineNotFoundException, ValidationException, ConcurrentPipelineExecutionsLimitExceededException.
         """
@@ -43,15 +43,15 @@ class Commands(CodePipelineService):
             answer["pipelineExecutionId"] = identity = execution_id(state.arn, state.created, token)
             if find_resource(transaction, EXECUTION, identity) is not None:
                 return []
-            if sum(not run.over for run in state.runs.values()) >= lifecycle.MOST_OPEN:
+            if state.full:
                 raise AwsError(
-                    f"The pipeline '{name}' has {lifecycle.MOST_OPEN} executions that are not over: wait, or stop one.",
+                    f"The pipeline '{name}' has {MOST_OPEN} executions that are not over: wait, or stop one.",
                     code="ConcurrentPipelineExecutionsLimitExceededException",
                 )
             data = new_execution(
                 state.declaration,
                 identity,
-                trigger_of(context),
+                trigger_of(context, self.history.read(transaction, f"delivery/{token}")),
                 parameters.get("variables", ()),
                 parameters.get("sourceRevisions", ()),
             )
@@ -163,7 +163,7 @@ class Commands(CodePipelineService):
                     f"{asked.by}.",
                     code="ApprovalAlreadyCompletedException",
                 )
-            if asked is None or asked.status not in lifecycle.OPEN or now >= asked.deadline:
+            if asked is None or asked.status not in OPEN or now >= asked.deadline:
                 raise AwsError(
                     f"The token '{token}' is not that of an approval '{action}' in the stage '{stage}' that waits for "
                     "an answer: it was answered, has expired, or was never asked for. GetPipelineState tells tokens.",

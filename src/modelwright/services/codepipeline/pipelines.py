@@ -13,7 +13,7 @@ from modelwright.arns import Arn
 from modelwright.codepipeline.declaration import actions_of, check
 from modelwright.codepipeline.triggers import of_action
 from modelwright.errors import AwsError, StaleVersion, UnsupportedOperation, ValidationException
-from modelwright.lifecycles.codepipeline import Pipeline
+from modelwright.lifecycles.codepipeline_state import Pipeline
 from modelwright.services.codepipeline.base import (
     LEASE_SECONDS,
     CodePipelineService,
@@ -110,9 +110,11 @@ class Pipelines(CodePipelineService):
         now: Callable[[], float],
         events: EventBus,
         states: States,
+        sources_changed: Callable[[], None],
         remotes: Collection[str] = (),
     ) -> None:
         super().__init__(database=database, history=history, now=now, events=events, states=states)
+        self._sources_changed = sources_changed
         self._remotes = remotes
 
     @operation("CreatePipeline", members=CREATE_MEMBERS)
@@ -203,6 +205,7 @@ class Pipelines(CodePipelineService):
             if not delete_resource(transaction, PIPELINE, name):
                 return {}
             forget(transaction, name)
+            transaction.after_commit(self._sources_changed)
             while found := list_resources(transaction, Query(VERSION, parent=name, limit=500)).documents:
                 for kept in found:
                     delete_resource(transaction, VERSION, f"{name}/{kept['pipeline']['version']}")
@@ -274,6 +277,7 @@ class Pipelines(CodePipelineService):
 
     def _keep(self, transaction: Transaction, declaration: Mapping[str, Any], now: float) -> None:
         name, version = declaration["name"], declaration["version"]
+        transaction.after_commit(self._sources_changed)
         document = {"pipeline": dict(declaration)}
         insert_resource(transaction, VERSION, f"{name}/{version}", document, created=now, parent=name)
 

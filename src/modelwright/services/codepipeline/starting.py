@@ -9,6 +9,7 @@ from typing import Any
 from modelwright.codepipeline.declaration import actions_of
 from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document
+from modelwright.store.history import Event
 
 _IDS = uuid.UUID("0e3ab9a5-4c3f-4d0c-8a55-7a1d5c6b2f43")
 
@@ -40,11 +41,10 @@ def new_execution(
     }
 
 
-def trigger_of(context: Context) -> Document:
-    """Who or what started it. EventBridge's deliveries say their rule's ARN as the source of the call."""
-    kind, _, rule = context.source.partition(" ")
-    if kind == "events":
-        return {"triggerType": "CloudWatchEvent", "triggerDetail": rule}
+def trigger_of(context: Context, delivery: Sequence[Event]) -> Document:
+    """Who or what started it: somebody, or a rule of EventBridge's whose `delivery` this is."""
+    if context.source == "engine" and delivery and "RuleArn" in delivery[0].data:
+        return {"triggerType": "CloudWatchEvent", "triggerDetail": delivery[0].data["RuleArn"]}
     return {"triggerType": "StartPipelineExecution", "triggerDetail": context.principal.arn}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from modelwright.lifecycles import codepipeline as lifecycle
-from modelwright.lifecycles.codepipeline import Pipeline
+from modelwright.lifecycles.codepipeline_state import Pipeline
 from modelwright.store.codepipelines import stream_of
 from modelwright.store.database import Transaction
 from modelwright.store.history import History
