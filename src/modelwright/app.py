@@ -30,7 +30,7 @@ from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codepipeline, s3
+from modelwright.services import codepipeline, events, s3
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Document
@@ -190,6 +190,7 @@ class Platform:
         yield "sagemaker", Tags(**sagemaker)
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
             **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
         )

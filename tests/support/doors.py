@@ -5,6 +5,7 @@ from botocore.validate import ParamValidator
 from modelwright.errors import ValidationException
 from modelwright.protocol import spec
 from modelwright.protocol.validation import validate
+from modelwright.services import events
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
@@ -67,6 +68,7 @@ class Door:
             ("sagemaker", ModelPackages(**sagemaker)),
             ("sagemaker", Tags(**sagemaker)),
             ("sagemaker", Search(**sagemaker)),
+            *events.services(database=database, now=clock, events=self.events),
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),

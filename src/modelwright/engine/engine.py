@@ -8,16 +8,19 @@ from pathlib import Path
 from modelwright.config import Settings
 from modelwright.engine.actions.base import Tools, no_archive
 from modelwright.engine.actions.remotes import Remotes
+from modelwright.engine.api_destinations import ApiDestinations
 from modelwright.engine.build_plan import Sources
 from modelwright.engine.builds import Builds
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
+from modelwright.engine.deliveries import Deliveries
 from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
@@ -130,10 +133,15 @@ class Engine:
             remotes=Remotes(settings.remotes, settings.cache / "remotes"),
         )
         codepipelines = CodePipelines(events=events, actions=actions(tools))
+        deliveries = Deliveries(
+            history=history,
+            targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
+            now=now,
+        )
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries],
             now=now,
         )
 
