@@ -198,7 +198,7 @@ class Builds(CodeBuildService):
         about: Document = {
             "source": _source(project, given),
             "secondarySources": given.get("secondarySourcesOverride", project.get("secondarySources", [])),
-            "artifacts": _artifacts(given.get("artifactsOverride", project["artifacts"]), given, project),
+            "artifacts": _artifacts(given.get("artifactsOverride") or project["artifacts"], given, project),
             "secondaryArtifacts": given.get("secondaryArtifactsOverride", project.get("secondaryArtifacts", [])),
             "environment": _environment(project["environment"], given),
         }
