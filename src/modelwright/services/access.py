@@ -30,13 +30,9 @@ JOB, BUILD, SERVICE = "job", "build", "service"
 ROLES = (ADMIN, DEVELOPER, VIEWER)
 """The roles that users have, the mightiest first."""
 
-READS = frozenset(
-    "Check Describe Detect Evaluate Filter Get Head List Lookup Search Simulate Test Validate".split()
-)
+READS = frozenset(["Check", "Describe", "Detect", "Evaluate", "Filter", "Get", "Head", "List", "Lookup", "Search", "Simulate", "Test", "Validate"])
 CHANGES = frozenset(
-    "Abort Acknowledge Activate Add Apply Associate Attach Cancel Complete Continue Copy Create Deactivate Delete "
-    "Deregister Detach Disable Disassociate Enable Execute Import Initiate Invalidate Merge Modify Override Post Put Register "
-    "Remove Restore Resume Retry Rollback Send Set Signal Start Stop Suspend Tag Untag Update Upload".split()
+    ["Abort", "Acknowledge", "Activate", "Add", "Apply", "Associate", "Attach", "Cancel", "Complete", "Continue", "Copy", "Create", "Deactivate", "Delete", "Deregister", "Detach", "Disable", "Disassociate", "Enable", "Execute", "Import", "Initiate", "Invalidate", "Merge", "Modify", "Override", "Post", "Put", "Register", "Remove", "Restore", "Resume", "Retry", "Rollback", "Send", "Set", "Signal", "Start", "Stop", "Suspend", "Tag", "Untag", "Update", "Upload"]
 )
 EXCEPTIONS: Mapping[tuple[str, str], Effect] = {
     ("cloudwatch", "PutMetricData"): "use",
@@ -61,9 +57,13 @@ _OF_USERS = re.compile(r"User|AccessKey|Group|LoginProfile|MFADevice|SSHPublicKe
 
 DECISIONS = frozenset({"Approved", "Rejected"})
 
-_READ_OF_JOBS = frozenset({"cloudformation", "codecommit", "ecr", "iam", "logs", "s3", "sagemaker", "sts", "cloudwatch"})
+_READ_OF_JOBS = frozenset(
+    {"cloudformation", "codecommit", "ecr", "iam", "logs", "s3", "sagemaker", "sts", "cloudwatch"}
+)
 _JOB = {
-    "s3": re.compile(r"(Put|Copy|Delete)Objects?(Tagging)?|CreateBucket|(Create|Complete|Abort)MultipartUpload|UploadPart.*"),
+    "s3": re.compile(
+        r"(Put|Copy|Delete)Objects?(Tagging)?|CreateBucket|(Create|Complete|Abort)MultipartUpload|UploadPart.*"
+    ),
     "logs": re.compile(r"CreateLog(Group|Stream)|PutLogEvents|(Put|Delete)RetentionPolicy"),
     "cloudwatch": re.compile(r"PutMetricData"),
     "sagemaker": re.compile(
@@ -73,7 +73,9 @@ _JOB = {
     "sagemaker-metrics": re.compile(r"BatchPutMetrics"),
     "events": re.compile(r"PutEvents"),
 }
-_NOT_OF_JOBS = re.compile(r"(Create|Delete|Update)(Project|Endpoint\w*|Domain|UserProfile|Space|App|Presigned\w*|Notebook\w*)")
+_NOT_OF_JOBS = re.compile(
+    r"(Create|Delete|Update)(Project|Endpoint\w*|Domain|UserProfile|Space|App|Presigned\w*|Notebook\w*)"
+)
 _BUILD = {
     **_JOB,
     "ecr": re.compile(

@@ -48,9 +48,7 @@ class Guard:
         return role
 
 
-def denied(
-    context: Context, service: str, operation: str, parameters: Mapping[str, Any], why: str
-) -> AwsError:
+def denied(context: Context, service: str, operation: str, parameters: Mapping[str, Any], why: str) -> AwsError:
     """The error, in AWS's words and the service's own code."""
     name = action(service, operation)
     resource = subject(service, operation, parameters, context.region, context.account).arn

@@ -57,7 +57,7 @@ _FIRST_WORD = re.compile(r"^(?:Batch)?[A-Z][a-z0-9]*")
 
 @dataclass(frozen=True)
 class Subject:
-    """The resource of a call: `type` as CloudTrail has it (`AWS::SageMaker::Model`), empty members where none is named."""
+    """The resource of a call: `type` as CloudTrail has it (`AWS::SageMaker::Model`). Empty where none is named."""
 
     type: str
     name: str
@@ -97,7 +97,7 @@ def _of_s3(parameters: Mapping[str, Any]) -> Subject:
 def _named(operation: str, parameters: Mapping[str, Any]) -> tuple[str, str]:
     """(noun, name): the noun is the member's where the operation's own is not among them."""
     noun = _FIRST_WORD.sub("", operation)
-    texts = {key: value for key, value in _texts(parameters)}
+    texts = dict(_texts(parameters))
     lower = {key.lower(): value for key, value in texts.items()}
     for word in dict.fromkeys((noun, noun.removesuffix("s"))):
         for suffix in ("Name", "Arn", "Id"):
