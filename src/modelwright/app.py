@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -21,16 +21,20 @@ from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.protocol.validation import validate
+from modelwright.repositories.home import Repositories
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
 from modelwright.server.authority import Authority
 from modelwright.server.connect import Proxy
 from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
+from modelwright.server.git import GitHttp, is_git
+from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codepipeline, s3
+from modelwright.services import codecommit, codepipeline, s3
+from modelwright.services.codecommit.announcements import Announcements
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
@@ -86,6 +90,14 @@ class Platform:
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
         self.events = EventBus(self.history, settings.account)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
+        self.repositories = Repositories(settings.repositories, fsync=settings.fsync)
+        self.announcements = Announcements(
+            database=self.database,
+            repositories=self.repositories,
+            events=self.events,
+            now=time.time,
+            account=settings.account,
+        )
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
@@ -108,6 +120,7 @@ class Platform:
             now=time.time,
             routing=self.router,
             log_shipped=self.live.wake_log,
+            archive=self.repositories.archive,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -121,6 +134,14 @@ class Platform:
                 "region": settings.region,
                 "account": settings.account,
             },
+        )
+        self._git = GitHttp(
+            repositories=self.repositories,
+            told=self.announcements,
+            credentials=Credentials(self.keys.find, time.time),
+            permit=self._permit,
+            account=settings.account,
+            region=settings.region,
         )
         self._studio = Studio(
             door=self.dispatcher,
@@ -140,11 +161,15 @@ class Platform:
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
-        """Studio's pages, and AWS's API for everybody else."""
+        """Git, Studio's pages, and AWS's API for everybody else."""
+        if is_git(scope):
+            await self._git(scope, receive, send)
+            return
         await (self._studio if _for_studio(scope) else self._gateway)(scope, receive, send)
 
     def start(self) -> None:
         """Take up what an earlier process left."""
+        self.announcements.start()
         self.engine.start()
 
     def wind_down(self) -> None:
@@ -186,9 +211,18 @@ class Platform:
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
+        yield from codecommit.services(
+            database=self.database, repositories=self.repositories, announcements=self.announcements, now=time.time
+        )
         yield from codepipeline.services(
             **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
         )
+
+    def _permit(
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+    ) -> AbstractContextManager[object]:
+        """Whether a caller may pull or push by git: the door's own check goes here."""
+        return nullcontext()
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the jobs' role."""
