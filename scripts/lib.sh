@@ -74,7 +74,7 @@ environment() {
 
 # The three environments. Modelwright's own; one for each major version of the official SDK.
 install_modelwright() {
-    apt_install bubblewrap util-linux
+    apt_install bubblewrap util-linux git
     environment .venv pyproject.toml constraints/modelwright.txt -- \
         --constraint constraints/modelwright.txt --editable '.[dev]'
 }

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelwright.errors import AwsError
 
 MINIMUM = (2, 25)
-INSTALL = "Install it (on Debian or Ubuntu: apt install git)."
+INSTALL = "Install 2.25 or newer (on Debian or Ubuntu: apt install git)."
 
 _CONFIGURATION = (
     "core.hooksPath=/dev/null",
@@ -43,7 +43,7 @@ class GitFailed(Exception):
 
 
 class Git:
-    """How git is run. `home` is a folder without any configuration in it; `fsync` makes objects survive power losses."""
+    """How git is run. `home` is a folder without any configuration in it; `fsync` is for power losses."""
 
     def __init__(self, home: Path, *, fsync: bool = True) -> None:
         self._home = home
@@ -94,13 +94,22 @@ class Git:
 
     @cached_property
     def _executable(self) -> str:
+        said = problem()
         found = shutil.which("git")
-        version = installed_version(found) if found else None
-        if not found or version is None:
-            raise _unusable(f"this machine has no git. {INSTALL}")
-        if version < MINIMUM:
-            raise _unusable(f"git {_dotted(version)} of this machine is older than {_dotted(MINIMUM)}. {INSTALL}")
+        if said or found is None:
+            raise AwsError(said, code="OperationNotAllowedException")
         return found
+
+
+def problem() -> str:
+    """Why this machine's git can't keep repositories; empty when it can."""
+    found = shutil.which("git")
+    version = installed_version(found) if found else None
+    if version is None:
+        return f"CodeCommit's repositories are kept by git, which this machine lacks. {INSTALL}"
+    if version < MINIMUM:
+        return f"CodeCommit's repositories are kept by git, which is {_dotted(version)} here: too old. {INSTALL}"
+    return ""
 
 
 def installed_version(executable: str) -> tuple[int, ...] | None:
@@ -115,7 +124,3 @@ def installed_version(executable: str) -> tuple[int, ...] | None:
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-def _unusable(why: str) -> AwsError:
-    return AwsError(f"CodeCommit's repositories are kept by git, and {why}", code="OperationNotAllowedException")

@@ -21,7 +21,7 @@ def is_object_id(text: str) -> bool:
 
 
 def is_reference(name: str) -> bool:
-    """Whether `name` may follow `refs/heads/` (git-check-ref-format); one that looks like another's full name may not."""
+    """Whether `name` may follow `refs/heads/` (git-check-ref-format). A full name may not."""
     return 0 < len(name) <= 256 and not _BAD_IN_REFERENCE.search(name) and name not in ("@", "HEAD") and _plain(name)
 
 

@@ -19,8 +19,7 @@ from typing import IO
 
 from modelwright.repositories.git import Git, GitFailed
 from modelwright.repositories.names import BRANCHES, TAGS, is_object_id, is_reference
-from modelwright.repositories.objects import Commit, NewObject, object_id, pack, parse_commit, parse_tree
-from modelwright.repositories.objects import Entry as Entry
+from modelwright.repositories.objects import Commit, Entry, NewObject, object_id, pack, parse_commit, parse_tree
 
 _LOCK = "modelwright.lock"
 _REFLOG_TAIL = 256 * 1024
@@ -192,7 +191,8 @@ class Reader:
         for process in self._processes.values():
             if kind is not None:
                 process.kill()
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
             process.stdout.close()
             process.wait()
@@ -257,14 +257,15 @@ class Reader:
                 cwd=self._path,
             )
             self._processes[mode] = process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(name.encode() + b"\n")
         process.stdin.flush()
         return process.stdout
 
 
 def resolve(repository: Repository, reader: Reader, specifier: str, default_branch: str | None) -> str | None:
-    """The commit that a specifier means: a commit's id, a branch, a tag, a full reference, HEAD. None: there is none."""
+    """The commit that a specifier (its id, a branch, a tag, a full reference, HEAD) means, or None."""
     if is_object_id(specifier):
         found = reader.header(specifier)
         return specifier if found is not None and found[1] == "commit" else None

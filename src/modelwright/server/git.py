@@ -147,6 +147,8 @@ class GitHttp:
         pushes = call.service == "git-receive-pack" and not call.advertise
         kind = "advertisement" if call.advertise else "result"
         answer.content_type = f"application/x-{call.service}-{kind}"
+        if call.advertise:
+            await incoming.whole(_MOST_SAID)  # there is none; now the disconnect is all that can come
         if call.advertise and "version=2" not in protocol.split(":"):
             line = f"# service={call.service}\n"
             await answer.write(f"{len(line) + 4:04x}{line}0000".encode())
