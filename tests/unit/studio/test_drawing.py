@@ -8,10 +8,10 @@ import pytest
 
 import modelwright.studio
 from modelwright.pipelines.definition import parse
-from modelwright.studio import charts, outline
+from modelwright.studio import charts, differences, outline
 from modelwright.studio.executions import bars
-from modelwright.studio.models import flatten
 from modelwright.studio.rendering import duration, number, size
+from modelwright.studio.reports import flatten
 
 CONDITION = {"Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}], "ElseSteps": []}
 
@@ -91,6 +91,29 @@ def test_a_long_metric_is_thinned_and_keeps_its_last_value():
     assert chart.last == 9999.0
     assert len(chart.line.split()) <= 402
     assert charts.chart("flat", [3.0]).line == "0.0,60.0"
+
+
+def test_definitions_differ_by_steps_parameters_and_values():
+    training = {"Name": "Train", "Type": "Training", "Arguments": {"InputDataConfig": [{"ChannelName": "a", "S": 1}]}}
+    gate = {
+        "Name": "Gate",
+        "Type": "Condition",
+        "Arguments": {**CONDITION, "IfSteps": [{"Name": "Old", "Type": "Fail"}]},
+    }
+    before = {"Parameters": [{"Name": "P", "DefaultValue": 1}], "Steps": [training, gate]}
+    after = json.loads(json.dumps(before))
+    after["Steps"][0]["Arguments"]["InputDataConfig"][0]["S"] = {"Get": "Parameters.P"}
+    after["Steps"][1]["Arguments"]["IfSteps"] = []
+    found = {(change.kind, change.name): change for change in differences.changes(before, after)}
+    assert set(found) == {("changed", "Train"), ("changed", "Gate"), ("removed", "Old")}
+    (detail,) = found["changed", "Train"].details
+    assert (detail.path, detail.before, detail.after) == (
+        "Arguments.InputDataConfig.a.S",
+        "1",
+        '{"Get": "Parameters.P"}',
+    )
+    assert {sign for sign, _ in found["removed", "Old"].lines} == {"-"}
+    assert differences.changes(before, before) == []
 
 
 def test_reports_are_flattened():

@@ -272,7 +272,7 @@ def test_what_the_door_refuses_is_told_in_the_form(user):
     assert 'value="not a name!"' in answer.text
 
 
-@pytest.mark.parametrize("tab", ["executions", "graph", "parameters", "settings", "nonsense"])
+@pytest.mark.parametrize("tab", ["executions", "graph", "parameters", "versions", "settings", "nonsense"])
 def test_a_pipelines_tabs(user, tab):
     user.pipeline()
     answer = user.get(f"/pipelines/Pose?tab={tab}")
@@ -300,6 +300,63 @@ def test_executions_are_paged_sorted_and_searched_by_the_address(user, query):
     assert sorted(names + rest) == sorted(f"run-{n}" for n in range(27))
     if query.startswith("sort=name"):
         assert names == sorted(f"run-{n}" for n in range(27))[:25]
+
+
+def started(user, **parameters):
+    found = user.call(
+        "StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex,
+        PipelineParameters=[{"Name": name, "Value": value} for name, value in parameters.items()],
+    )  # fmt: skip
+    return found["PipelineExecutionArn"].rpartition("/")[2]
+
+
+def test_chosen_parameters_are_columns_and_stay_in_the_address(user):
+    user.pipeline()
+    started(user, Epochs="11")
+    plain = user.get("/pipelines/Pose").text
+    assert '<td class="value">11</td>' not in plain
+    page = user.get("/pipelines/Pose?column=Epochs&column=Mode&column=Nothing").text
+    assert '<td class="value">11</td>' in page
+    assert '<td class="value">fast</td>' in page
+    assert '<th scope="col">Nothing</th>' not in page
+    assert "column=Epochs&amp;column=Mode" in re.search(r'href="([^"]*sort=name[^"]*)"', page)[1]
+
+
+def test_executions_side_by_side(user):
+    user.pipeline()
+    first = started(user, Epochs="3")
+    definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": PARAMETERS, "Steps": []}
+    definition["Steps"] = [{**STEPS[0], "Name": "Gate"}]
+    user.call("UpdatePipeline", PipelineName="Pose", PipelineDefinition=json.dumps(definition))
+    second = started(user, Epochs="5")
+    page = user.get(f"/pipelines/Pose/compare?execution={first}&execution={second}").text
+    rows = dict(re.findall(r'<tr( class="differs")?><th scope="row">(Epochs|Mode)', page)[i][::-1] for i in range(2))
+    assert rows == {"Epochs": ' class="differs"', "Mode": ""}
+    assert re.search(r'removed</span></td><td>Step <span class="strong">Check', page)
+    assert re.search(r'added</span></td><td>Step <span class="strong">Gate', page)
+    only = user.get(f"/pipelines/Pose/compare?execution={first}&execution={second}&only=differences").text
+    assert '<th scope="row">Mode' not in only
+    assert "Choose two or more executions" in user.get(f"/pipelines/Pose/compare?execution={first}").text
+    assert user.get(f"/pipelines/Pose/compare?execution={first}&execution=none").status_code == 404
+
+
+def test_versions_of_a_pipeline_and_what_changed(user):
+    user.pipeline()
+    assert "only one version" in user.get("/pipelines/Pose?tab=versions").text
+    changed = [{**PARAMETERS[0], "DefaultValue": 9}, PARAMETERS[1]]
+    definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": changed, "Steps": STEPS}
+    user.call("UpdatePipeline", PipelineName="Pose", PipelineDefinition=json.dumps(definition))
+    page = user.get("/pipelines/Pose?tab=versions").text
+    assert "From version 1 to version 2" in page
+    assert re.search(r"DefaultValue</span> <del class=\"value\">3</del> → <ins class=\"value\">9</ins>", page)
+    assert "From version 2 to version 1" in user.get("/pipelines/Pose?tab=versions&before=2&after=1").text
+    assert user.get("/pipelines/Pose?tab=versions&before=1&after=7").status_code == 404
+
+
+def test_an_execution_is_stopped_from_the_list(user):
+    user.pipeline()
+    answer = user.post(f"/pipelines/Pose/executions/{started(user)}/stop", back="list")
+    assert answer.headers["location"] == "/studio/pipelines/Pose"
 
 
 @pytest.mark.parametrize("tab", ["graph", "timeline", "parameters", "settings"])
