@@ -16,6 +16,7 @@ TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
 CALL = re.compile(r"""\bt\(\s*'((?:[^'\\]|\\.)*)'""")
 UNTRANSLATED = {
     "Modelwright",
+    "ms",
     "modelwright studio",
     "0 s",
     "·",
