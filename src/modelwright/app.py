@@ -31,6 +31,8 @@ from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import codepipeline, events, s3
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
@@ -198,6 +200,8 @@ class Platform:
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
+        yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
+        yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(

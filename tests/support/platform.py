@@ -13,6 +13,8 @@ from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.services import events
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
@@ -96,6 +98,8 @@ class Platform:
             ],
             validate,
         )
+        for service in (BuildProjects, Builds):
+            self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
         self.router = Router()
         events_services = events.services(database=self.database, now=now, events=self.events)
         plain = {"database": self.database, "history": self.history, "now": now}

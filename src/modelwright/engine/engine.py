@@ -9,10 +9,13 @@ from modelwright.config import Settings
 from modelwright.engine.actions.base import Tools, no_archive
 from modelwright.engine.actions.remotes import Remotes
 from modelwright.engine.api_destinations import ApiDestinations
+from modelwright.engine.build_plan import Sources
+from modelwright.engine.builds import Builds
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
 from modelwright.engine.deliveries import Deliveries
+from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
@@ -58,7 +61,12 @@ class Engine:
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
         has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
         """
-        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
+
+        def shipped(stream: str) -> None:
+            log_shipped(stream)
+            self._builds.log_shipped(stream)
+
+        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=shipped)
         self._tidier = Tidier()
         available = total(settings)
         capacity = Capacity(available)
@@ -101,6 +109,21 @@ class Engine:
             now=now,
             ping_interval=ping_interval,
         )
+        self._builds = Builds(
+            database=database,
+            events=events,
+            runtime=runtime,
+            images=images,
+            objects=objects,
+            sources=Sources(objects=objects, call=call, archive=archive),
+            logs=self._logs,
+            tidier=self._tidier,
+            folder=settings.jobs,
+            client_environment=environment,
+            desk=DockerDesk(),
+            total=available,
+            now=now,
+        )
         executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
         tools = Tools(
             call=call,
@@ -118,14 +141,17 @@ class Engine:
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, executions, codepipelines, deliveries],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries],
             now=now,
         )
 
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers, attempts = self._jobs.folders(), self._hosting.folders()
-        self._jobs.sweep(leftovers, self.worker.start())
+        builds = self._builds.folders()
+        open_streams = self.worker.start()
+        self._jobs.sweep(leftovers, open_streams)
+        self._builds.sweep(builds, open_streams)
         self._hosting.sweep(attempts)
 
     def close(self) -> None:
