@@ -55,7 +55,8 @@ def test_it_works():
         ("version: 0.2\nphases: {build: {comands: [a]}}", ["phases.build.comands", "phases.build.commands"]),
         ("version: 0.2\nphases: {build: {commands: [{echo: x}]}}", ["phases.build.commands[0]"]),
         (
-            "version: 0.2\nrun-as: joe\nbatch: {}\nenv: {secrets-manager: {A: b}, parameter-store: {A: b}, shell: pwsh}\n"
+            "version: 0.2\nrun-as: joe\nbatch: {}\nenv: {secrets-manager: {A: b}, parameter-store: {A: b}, "
+            "shell: pwsh}\n"
             "phases: {build: {commands: [a], on-failure: RETRY}}\nartifacts: {name: x}",
             [
                 *("run-as", "batch", "env.parameter-store", "env.secrets-manager", "env.shell"),

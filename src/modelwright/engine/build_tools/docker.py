@@ -193,9 +193,8 @@ def _inspect(words: list[str]) -> None:
 
 def _info(words: list[str]) -> None:
     connected().close()
-    print(
-        f"Server:\n Server Version: {VERSION}\n Operating System: Modelwright\n OSType: linux\n Architecture: {_machine()}"
-    )
+    print(f"Server:\n Server Version: {VERSION}\n Operating System: Modelwright\n OSType: linux")
+    print(f" Architecture: {_machine()}")
 
 
 def _version(words: list[str]) -> None:
