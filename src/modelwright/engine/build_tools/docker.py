@@ -224,7 +224,7 @@ def ask(*, silent: bool = False, **request: Any) -> list[str]:
 
 
 def _listen(answers: io.BufferedReader, silent: bool) -> list[str]:
-    said = []
+    said: list[str] = []
     for line in answers:
         told = json.loads(line)
         if "status" in told:
