@@ -58,9 +58,14 @@ def test_who_subscribed_is_told_what_was_committed_and_nothing_else(database):
         replace_resource(transaction, "Model", "m", {"a": 1}, modified=2.0)
         assert seen == []
     assert seen == [("Model", "m")]
-    with pytest.raises(Refused), database.write() as transaction:
-        delete_resource(transaction, "Model", "m")
-        raise Refused("no")
+
+    def fail():
+        with database.write() as transaction:
+            delete_resource(transaction, "Model", "m")
+            raise Refused("no")
+
+    with pytest.raises(Refused):
+        fail()
     assert seen == [("Model", "m")]
 
 
