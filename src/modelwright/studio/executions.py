@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from modelwright.services.dispatch import Document
-from modelwright.studio import joblogs, outline
+from modelwright.studio import charts, joblogs, outline
 from modelwright.studio.joblogs import KINDS, Kind
 from modelwright.studio.outline import Definition, Parse
 from modelwright.studio.pipelines import step_labels
@@ -86,7 +86,7 @@ class _Executions:
         step = definition.steps[name]
         chosen = view.argument("panel")
         job = await job_of(view, run)
-        panel: Document = {"step": step, "run": run or {}, "job": job, "log": None, "lines": []}
+        panel: Document = {"step": step, "run": run or {}, "job": job, "log": None, "lines": [], "charts": []}
         if chosen not in PANELS or (chosen == "logs" and job is None):
             chosen = "logs" if job is not None else "information"
         panel["tab"] = chosen
@@ -98,7 +98,12 @@ class _Executions:
                 panel["log"] = await joblogs.tail(view, job["kind"], job["name"])
                 if words:
                     panel["lines"] = await joblogs.search(view, job["kind"], job["name"], words)
-            elif run is not None and run["StepStatus"] == "Failed":
+            elif chosen == "output":
+                definitions = job["document"].get("AlgorithmSpecification", {}).get("MetricDefinitions", [])
+                if definitions:
+                    log = await joblogs.tail(view, job["kind"], job["name"], joblogs.SAMPLE)
+                    panel["charts"] = charts.of_log(definitions, log.lines)
+            if chosen != "logs" and run is not None and run["StepStatus"] == "Failed":
                 panel["lines"] = (await joblogs.tail(view, job["kind"], job["name"], _LAST_LINES)).lines
         panel["inputs"], panel["outputs"] = _inputs(step, job), _outputs(run, job)
         panel["links"] = _links(run)

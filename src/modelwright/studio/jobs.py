@@ -19,7 +19,6 @@ PER_PAGE = 25
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 ENDED = ("Completed", "Failed", "Stopped")
 TABS = ("logs", "metrics", "parameters", "inputs", "settings")
-_SAMPLE_LINES = 10_000
 
 
 def routes(live: Live) -> list[Route]:
@@ -92,7 +91,7 @@ async def one(view: View) -> Response:
     elif tab == "metrics":
         definitions = job.get("AlgorithmSpecification", {}).get("MetricDefinitions", [])
         if definitions:
-            log = await joblogs.tail(view, kind, name, _SAMPLE_LINES)
+            log = await joblogs.tail(view, kind, name, joblogs.SAMPLE)
             context["charts"] = charts.of_log(definitions, log.lines)
     started = job.get("TrainingStartTime", job.get("ProcessingStartTime"))
     return view.page(
