@@ -95,7 +95,13 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log
 
 def run() -> Report:
     report = Report(
-        ["body", "connections", "Modelwright, p50 ms (requests/s)", "aiohttp proxy, p50 ms (requests/s)", "ratio of p50"]
+        [
+            "body",
+            "connections",
+            "Modelwright, p50 ms (requests/s)",
+            "aiohttp proxy, p50 ms (requests/s)",
+            "ratio of p50",
+        ]
     )
     with tempfile.TemporaryDirectory() as folder, modelwright() as endpoint:
         port = deploy(endpoint, Path(folder))
@@ -110,8 +116,8 @@ def run() -> Report:
             remove(endpoint)
     report.note = (
         "Every request of Modelwright's is signed and checked; the proxy (aiohttp server and client, uvloop, body read "
-        f"whole) passes on what it gets. {ROUNDS} rounds of {SLICE} s each in turns, before the same container; the ratio "
-        "is the median of the rounds' ratios. Aim: at most 1.2x."
+        f"whole) passes on what it gets. {ROUNDS} rounds of {SLICE} s each in turns, before the same container; the "
+        "ratio is the median of the rounds' ratios. Aim: at most 1.2x."
     )
     return report
 
