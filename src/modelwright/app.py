@@ -30,7 +30,9 @@ from modelwright.server.gateway import Gateway
 from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import s3
+from modelwright.services import codepipeline, events, s3
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam
@@ -52,6 +54,7 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sts import Sts
 from modelwright.serving.router import Router
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
 from modelwright.studio.live import Live
@@ -68,6 +71,12 @@ class _Common(TypedDict):
     now: Callable[[], float]
 
 
+class _SageMaker(_Common):
+    """What SageMaker's services take."""
+
+    events: EventBus
+
+
 class Platform:
     """One home folder's stores, services and engine, served at `running.url`."""
 
@@ -77,6 +86,7 @@ class Platform:
         self.authority = Authority.open(settings.authority)
         self.database = Database(settings.database_url)
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+        self.events = EventBus(self.history, settings.account)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
@@ -89,6 +99,7 @@ class Platform:
             settings=settings,
             database=self.database,
             history=self.history,
+            events=self.events,
             objects=self.objects,
             images=self.images,
             runtime=self.runtime,
@@ -151,6 +162,7 @@ class Platform:
 
     def _services(self) -> Iterator[tuple[str, object]]:
         common = _Common(database=self.database, history=self.history, now=time.time)
+        sagemaker = _SageMaker(**common, events=self.events)
         yield from s3.services(self.objects)
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
@@ -159,23 +171,29 @@ class Platform:
         yield "logs", LogStreams(**common)
         yield (
             "sagemaker",
-            TrainingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+            TrainingJobs(**sagemaker, check_image=self._check_image, known_instance_type=known_instance_type),
         )
         yield (
             "sagemaker",
-            ProcessingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+            ProcessingJobs(**sagemaker, check_image=self._check_image, known_instance_type=known_instance_type),
         )
-        yield "sagemaker", Models(**common, check_image=self._check_image)
-        yield "sagemaker", EndpointConfigs(**common, known_instance_type=known_instance_type)
-        yield "sagemaker", Endpoints(**common)
+        yield "sagemaker", Models(**sagemaker, check_image=self._check_image)
+        yield "sagemaker", EndpointConfigs(**sagemaker, known_instance_type=known_instance_type)
+        yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
-        yield "sagemaker", ModelPackageGroups(**common)
-        yield "sagemaker", ModelPackages(**common)
-        yield "sagemaker", Pipelines(**common, objects=self.objects, operations=StepOperations())
-        yield "sagemaker", PipelineVersions(**common)
-        yield "sagemaker", PipelineExecutions(**common)
-        yield "sagemaker", Search(**common)
-        yield "sagemaker", Tags(**common)
+        yield "sagemaker", ModelPackageGroups(**sagemaker)
+        yield "sagemaker", ModelPackages(**sagemaker)
+        yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
+        yield "sagemaker", PipelineVersions(**sagemaker)
+        yield "sagemaker", PipelineExecutions(**sagemaker)
+        yield "sagemaker", Search(**sagemaker)
+        yield "sagemaker", Tags(**sagemaker)
+        yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
+        yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield from events.services(database=self.database, now=time.time, events=self.events)
+        yield from codepipeline.services(
+            **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
+        )
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the jobs' role."""

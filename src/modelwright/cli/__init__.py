@@ -35,6 +35,7 @@ MODULES = {
     "executions": ("executions",),
     "models": ("models",),
     "endpoints": ("endpoints",),
+    "deployments": ("deployments",),
     "images": ("images",),
     "demo": ("demo",),
     "completion": ("completion",),

@@ -34,6 +34,7 @@ from modelwright.engine.model_data import place_model
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
+from modelwright.events import sagemaker as changes
 from modelwright.images.base import Images
 from modelwright.lifecycles import endpoint as lifecycle
 from modelwright.lifecycles import endpoint_document
@@ -42,6 +43,7 @@ from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Running, Runtime
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import delete_resource, find_resource, replace_resource
 
@@ -110,6 +112,7 @@ class Hosting:
         self,
         *,
         database: Database,
+        events: EventBus,
         runtime: Runtime,
         objects: ObjectStore,
         images: Images,
@@ -124,6 +127,7 @@ class Hosting:
     ) -> None:
         """`capacity` says what an instance type's share of this machine is."""
         self._database = database
+        self._events = events
         self._runtime = runtime
         self._objects = objects
         self._images = images
@@ -189,6 +193,8 @@ class Hosting:
             replace_resource(
                 transaction, KIND, state.name, new, modified=new["LastModifiedTime"], status=new["EndpointStatus"]
             )
+            if new["EndpointStatus"] != document["EndpointStatus"]:
+                self._events.tell(transaction, lambda: changes.endpoint(new), new["LastModifiedTime"])
         transaction.after_commit(lambda: self._routing.publish(lifecycle.routes(state)))
 
     def perform(self, work: Work) -> Sequence[Fact] | None:

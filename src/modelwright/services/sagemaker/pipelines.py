@@ -27,6 +27,7 @@ from modelwright.services.sagemaker.pipeline_versions import (
     with_aliases,
 )
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import (
     Query,
@@ -87,11 +88,12 @@ class Pipelines(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         objects: ObjectStore,
         operations: Operations | None = None,
     ) -> None:
         """`operations` tells what the operations behind the steps would refuse of a definition."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._objects = objects
         self._operations = operations
 
