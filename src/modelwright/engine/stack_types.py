@@ -144,9 +144,7 @@ def values(row: Row, described: Mapping[str, Any], name: str, region: str, accou
 
 
 def _is(error: AwsError, texts: tuple[str, ...]) -> bool:
-    return any(text in error.code or text in error.message for text in texts) or (
-        error.status == 404 and texts is GONE
-    )
+    return any(text in error.code or text in error.message for text in texts) or (error.status == 404 and texts is GONE)
 
 
 def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Stacks:
         self._now = now
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._asked: set[tuple[str, str]] = set()
+        """Updates that this process has asked for: one that was rolled back isn't asked for again."""
 
     def begin(self, stream: str) -> Stack:
         return Stack()
@@ -116,7 +118,11 @@ class Stacks:
         if old is not None and old.type != kind:
             raise ValidationException("Update of resource type is not permitted.")
         given = properties.get(rules.name)
-        changed = {key for key in {*properties, *(old.properties if old else {})} if not old or properties.get(key) != old.properties.get(key)}
+        changed = {
+            key
+            for key in {*properties, *(old.properties if old else {})}
+            if not old or properties.get(key) != old.properties.get(key)
+        }
         action = "Create" if old is None or changed & rules.fixed else "Update" if changed else "Keep"
         name = given or (_name(state, task) if action == "Create" or old is None else old.name)
         if rules.lower:
@@ -144,32 +150,35 @@ class Stacks:
                 return []
             if task.action == "Create":
                 stack_types.create(row, act, item.name, item.properties, state.region)
-            elif (waiting := self._change(work, row, item, task.old)) is not None:
-                return waiting
+            else:
+                self._change(work, row, item, task.old)
         return self._finish(work, task, row, item, "CREATE" if task.old is None else "UPDATE")
 
     def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
         assert task.item is not None
         row = ROWS[task.item.type]
-        waiting = self._change(work, row, task.item, task.old)
-        return waiting if waiting is not None else self._finish(work, task, row, task.item, "UPDATE")
+        self._change(work, row, task.item, task.old)
+        return self._finish(work, task, row, task.item, "UPDATE")
 
-    def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> Sequence[Fact] | None:
-        """None: it has been asked for, or is so already."""
+    def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> None:
+        """Ask for the change, unless it is so already or has to wait for an earlier one."""
         assert old is not None
-        act = self._caller(work.state)
+        key = (work.stream, work.effect.key)
         if row.waits:
             found = self._watched(work, row, item.name)
-            if all(found.get(key) == item.properties.get(key) for key in row.mutable) or found[row.waits] != "InService":
-                return None
-            if found.get("_Asked") == item.properties:
-                return None
-        stack_types.update(row, act, item.name, old.properties, item.properties)
-        return None
+            same = all(found.get(name) == item.properties.get(name) for name in row.mutable)
+            if same or found[row.waits] != "InService" or key in self._asked:
+                return
+        stack_types.update(row, self._caller(work.state), item.name, old.properties, item.properties)
+        self._asked.add(key)
 
     def _finish(self, work: Work, task: Task, row: Row, item: Item, verb: str) -> Sequence[Fact] | None:
         state: Stack = work.state
-        found = self._watched(work, row, item.name) if row.waits else stack_types.describe(row, self._caller(state), item.name)
+        found = (
+            self._watched(work, row, item.name)
+            if row.waits
+            else stack_types.describe(row, self._caller(state), item.name)
+        )
         if row.waits:
             status = found[row.waits]
             if status == "Failed":

@@ -148,7 +148,9 @@ def _planned(stack: Stack) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _tasks(stack: Stack, tasks: list[Task]) -> Stack:
     serial = stack.serial + 1
-    return replace(stack, serial=serial, tasks={f"{serial}/{t.logical}": replace(t, key=f"{serial}/{t.logical}") for t in tasks})
+    return replace(
+        stack, serial=serial, tasks={f"{serial}/{t.logical}": replace(t, key=f"{serial}/{t.logical}") for t in tasks}
+    )
 
 
 def _deletes(stack: Stack, items: tuple[Item, ...]) -> Stack:
@@ -197,7 +199,9 @@ def _task(stack: Stack, task: Task, kind: str, data: Mapping[str, Any], time: fl
             stack = replace(stack, items={**stack.items, task.logical: item}, made=made)
         case "Gone":
             task = replace(task, phase="Done")
-            items = {name: o for name, o in stack.items.items() if item is None or (o.type, o.name) != (item.type, item.name)}
+            items = {
+                name: o for name, o in stack.items.items() if item is None or (o.type, o.name) != (item.type, item.name)
+            }
             stack = replace(stack, items=items)
         case "Failed":
             task = replace(task, phase="Failed", reason=data["Reason"])

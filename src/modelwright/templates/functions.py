@@ -77,7 +77,7 @@ def holds(name: str, conditions: Mapping[str, Any], scope: Scope, *, within: tup
                 return (all if function == "Fn::And" else any)([value_of(each) for each in many])
             if function == "Fn::Equals" and len(many) == 2:
                 left, right = (reduce(each, scope) for each in many)
-                return _comparable(left) == _comparable(right)
+                return bool(_comparable(left) == _comparable(right))
             raise template_error(f"{function} has not the arguments that it must have, in condition {name}.")
         raise template_error(f"condition {name} must be made of Fn::And, Fn::Or, Fn::Not, Fn::Equals and Condition.")
 

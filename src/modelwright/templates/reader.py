@@ -106,7 +106,7 @@ def _long_form(loader: _Loader, suffix: str, node: Any) -> dict[str, Any]:
     value: Any
     if isinstance(node, yaml.ScalarNode):
         # The type of `!Ref 80` is a string's; of a plain scalar under another function its own.
-        tag = loader.resolve(yaml.ScalarNode, node.value, (node.style is None, False))
+        tag = loader.resolve(yaml.ScalarNode, node.value, (node.style is None, False))  # type: ignore[no-untyped-call]
         plain = yaml.ScalarNode(tag, node.value, node.start_mark, node.end_mark, node.style)
         value = node.value if name in ("Ref", "Condition", "Fn::GetAtt") else loader.construct_object(plain, deep=True)
         if name == "Fn::GetAtt":

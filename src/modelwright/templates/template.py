@@ -86,8 +86,7 @@ def parse(text: str) -> Template:
             for name, value in _named(data, "Resources", MOST_RESOURCES, "resources").items()
         },
         outputs={
-            name: _output(name, value)
-            for name, value in _named(data, "Outputs", MOST_OUTPUTS, "outputs").items()
+            name: _output(name, value) for name, value in _named(data, "Outputs", MOST_OUTPUTS, "outputs").items()
         },
         version=str(data.get("AWSTemplateFormatVersion", "")),
     )
@@ -146,10 +145,7 @@ def _mappings(data: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(second, dict):
                 raise template_format(f"[/Mappings/{name}/{key}] Every Mappings attribute must be a map.")
             for last, value in second.items():
-                if not (
-                    _is_scalar(value)
-                    or (isinstance(value, list) and all(_is_scalar(item) for item in value))
-                ):
+                if not (_is_scalar(value) or (isinstance(value, list) and all(_is_scalar(item) for item in value))):
                     raise template_format(
                         f"[/Mappings/{name}/{key}/{last}] Every Mappings attribute must be a String or a List."
                     )
