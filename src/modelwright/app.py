@@ -33,7 +33,6 @@ from modelwright.server.upstream import Upstream
 from modelwright.services import codepipeline, events, s3
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
-from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.iam import Iam

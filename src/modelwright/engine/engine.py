@@ -20,9 +20,9 @@ from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
-from modelwright.engine.stacks import Stacks
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
 from modelwright.images.base import Images

@@ -163,7 +163,7 @@ def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict
 
 
 def _coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
-    """The value in the type that the operation wants: templates have strings where numbers are meant and the reverse."""
+    """The value in the type that the operation wants: templates have strings for numbers, and the reverse."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, Mapping):
         found = {}

@@ -1,4 +1,4 @@
-"""Stacks, driven: resources made, changed and deleted by AWS's own calls (`stack_types`), in `lifecycles.stack`'s order.
+"""Stacks, driven: resources made, changed, deleted by AWS's own calls (`stack_types`), in `lifecycles.stack`'s order.
 
 Name and properties are fixed in the fact `Prepared` before a resource is made, and a name of the user's that is taken
 is refused there; so what an act finds to exist was made by itself, before a crash. Endpoints are awaited by their

@@ -138,6 +138,8 @@ def _stage(stack: Stack, status: str, reason: str) -> Stack:
             return _deletes(stack, stack.made)
         case "DELETE_COMPLETE" | "ROLLBACK_COMPLETE":
             return replace(stack, items={}, made=(), tasks={})
+        case "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE":
+            return replace(stack, made=(), changed=(), tasks={})
         case _:
             return replace(stack, tasks={})
 
@@ -148,9 +150,8 @@ def _planned(stack: Stack) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _tasks(stack: Stack, tasks: list[Task]) -> Stack:
     serial = stack.serial + 1
-    return replace(
-        stack, serial=serial, tasks={f"{serial}/{t.logical}": replace(t, key=f"{serial}/{t.logical}") for t in tasks}
-    )
+    keyed = [replace(task, key=f"{serial}.{place}/{task.logical}") for place, task in enumerate(tasks)]
+    return replace(stack, serial=serial, tasks={task.key: task for task in keyed})
 
 
 def _deletes(stack: Stack, items: tuple[Item, ...]) -> Stack:
