@@ -29,6 +29,7 @@ from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.serving.router import Router
 from modelwright.store import logs
 from modelwright.store.database import Database
@@ -105,6 +106,7 @@ class Platform:
         logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]
         for name, service in (*events_services, *logs_services):
             self.dispatcher.add(name, service)
+        self.dispatcher.add("sqs", Sqs(database=self.database, now=now))
         self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
 

@@ -121,7 +121,7 @@ class Engine:
             tidier=self._tidier,
             folder=settings.jobs,
             client_environment=environment,
-            desk=DockerDesk(),
+            desk=DockerDesk(images=images, settings=settings, call=call),
             total=available,
             now=now,
         )
@@ -160,6 +160,7 @@ class Engine:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._hosting.close()
+        self._builds.close()
         self._logs.close()
         self._tidier.close()
 
