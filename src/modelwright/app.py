@@ -97,6 +97,7 @@ class Platform:
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
+        self.database.subscribe(self.live.wake_resource)
         self.engine = Engine(
             settings=settings,
             database=self.database,
