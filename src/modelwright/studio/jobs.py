@@ -13,8 +13,7 @@ from modelwright.studio import charts, joblogs
 from modelwright.studio.executions import live_address
 from modelwright.studio.joblogs import KINDS, Kind
 from modelwright.studio.live import Live
-from modelwright.studio.pipelines import Route
-from modelwright.studio.view import View
+from modelwright.studio.view import Route, View
 
 PER_PAGE = 25
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
