@@ -20,6 +20,7 @@ from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
@@ -138,10 +139,11 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
+        stacks = Stacks(database=database, call=call, now=now)
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks],
             now=now,
         )
 
