@@ -33,7 +33,9 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codecommit, codepipeline, s3
+from modelwright.services import codecommit, codepipeline, events, s3
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.codecommit.announcements import Announcements
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
@@ -41,6 +43,7 @@ from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
+from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -53,6 +56,7 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.serving.router import Router
 from modelwright.store.database import Database
@@ -105,6 +109,7 @@ class Platform:
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
+        self.database.subscribe(self.live.wake_resource)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -187,6 +192,16 @@ class Platform:
         common = _Common(database=self.database, history=self.history, now=time.time)
         sagemaker = _SageMaker(**common, events=self.events)
         yield from s3.services(self.objects)
+        yield (
+            "s3",
+            Notifications(
+                store=self.objects,
+                database=self.database,
+                events=self.events,
+                now=time.time,
+                account=self.settings.account,
+            ),
+        )
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
         yield "ecr", Ecr(store=self.images.store, now=time.time)
@@ -214,6 +229,10 @@ class Platform:
         yield from codecommit.services(
             database=self.database, repositories=self.repositories, announcements=self.announcements, now=time.time
         )
+        yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
+        yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield "sqs", Sqs(database=self.database, now=time.time)
+        yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
             **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
         )

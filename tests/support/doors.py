@@ -5,6 +5,7 @@ from botocore.validate import ParamValidator
 from modelwright.errors import ValidationException
 from modelwright.protocol import spec
 from modelwright.protocol.validation import validate
+from modelwright.services import events
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
@@ -18,6 +19,7 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.store.event_bus import EventBus
 
@@ -67,6 +69,8 @@ class Door:
             ("sagemaker", ModelPackages(**sagemaker)),
             ("sagemaker", Tags(**sagemaker)),
             ("sagemaker", Search(**sagemaker)),
+            ("sqs", Sqs(database=database, now=clock)),
+            *events.services(database=database, now=clock, events=self.events),
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),

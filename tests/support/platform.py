@@ -12,7 +12,12 @@ from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
+from modelwright.services import events
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Principal
+from modelwright.services.logs.groups import LogGroups
+from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
@@ -24,6 +29,7 @@ from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.serving.router import Router
 from modelwright.store import logs
 from modelwright.store.database import Database
@@ -92,12 +98,24 @@ class Platform:
             ],
             validate,
         )
+        for service in (BuildProjects, Builds):
+            self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
         self.router = Router()
+        events_services = events.services(database=self.database, now=now, events=self.events)
+        plain = {"database": self.database, "history": self.history, "now": now}
+        logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]
+        for name, service in (*events_services, *logs_services):
+            self.dispatcher.add(name, service)
+        self.dispatcher.add("sqs", Sqs(database=self.database, now=now))
         self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
 
     def call(self, operation, **parameters):
         return self.dispatcher.call(CONTEXT, "sagemaker", operation, parameters)
+
+    def of(self, service, operation, **parameters):
+        """Call another service than SageMaker."""
+        return self.dispatcher.call(CONTEXT, service, operation, parameters)
 
     def start(self, **options):
         self.engine = Engine(

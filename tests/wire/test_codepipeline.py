@@ -1,11 +1,13 @@
 """CodePipeline through boto3 on a real server: a source in S3, an approval by hand."""
 
+import json
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
 
 from support.codepipelines import action, archive, pipeline, stage
+from support.doors import ROLE
 from support.waiting import until
 
 
@@ -145,6 +147,40 @@ def test_tags_versions_and_pages(deploy, bucket):
         deploy.get_pipeline(name=name)
     with pytest.raises(deploy.exceptions.ResourceNotFoundException):
         deploy.list_tags_for_resource(resourceArn=arn)
+
+
+def test_the_approval_of_a_model_starts_a_pipeline(server, deploy, bucket):
+    """Of two approvals within a second, the later execution supersedes the one that waits."""
+    name = make(deploy, bucket, ask())
+    first = token_of(deploy, name)
+    arn = deploy.get_pipeline(name=name)["metadata"]["pipelineArn"]
+    events, sagemaker = server.client("events"), server.client("sagemaker")
+    pattern = {"source": ["aws.sagemaker"], "detail": {"ModelPackageGroupName": [name]}}
+    rule = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule=name, Targets=[{"Id": "deploy", "Arn": arn, "RoleArn": ROLE}])
+    sagemaker.create_model_package_group(ModelPackageGroupName=name)
+    for _ in range(2):
+        sagemaker.create_model_package(ModelPackageGroupName=name, ModelApprovalStatus="Approved")
+
+    def executions():
+        found = deploy.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+        return [each["status"] for each in found] == ["InProgress", "Superseded", "InProgress"] and found
+
+    found = until(executions)
+    trigger = {"triggerType": "CloudWatchEvent", "triggerDetail": rule}
+    assert [each["trigger"] for each in found[:2]] == [trigger, trigger]
+    rejected = {"summary": "no", "status": "Rejected"}
+    place = {"pipelineName": name, "stageName": "Approve", "actionName": "Ask"}
+    deploy.put_approval_result(**place, token=first, result=rejected)
+    with pytest.raises(deploy.exceptions.ApprovalAlreadyCompletedException):
+        deploy.put_approval_result(**place, token=first, result=rejected)
+    second = until(lambda: (token := token_of(deploy, name)) != first and token)
+    deploy.put_approval_result(**place, token=second, result={"summary": "yes", "status": "Approved"})
+    until(
+        lambda: (
+            deploy.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"][0]["status"] == "Succeeded"
+        )
+    )
 
 
 def test_what_is_not_supported_is_refused_by_name(deploy):

@@ -8,13 +8,20 @@ from pathlib import Path
 from modelwright.config import Settings
 from modelwright.engine.actions.base import Tools, no_archive
 from modelwright.engine.actions.remotes import Remotes
+from modelwright.engine.api_destinations import ApiDestinations
+from modelwright.engine.build_plan import Sources
+from modelwright.engine.builds import Builds
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
 from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
+from modelwright.engine.deliveries import Deliveries
+from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.stacks import Stacks
+from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
@@ -55,7 +62,12 @@ class Engine:
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
         has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
         """
-        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
+
+        def shipped(stream: str) -> None:
+            log_shipped(stream)
+            self._builds.log_shipped(stream)
+
+        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=shipped)
         self._tidier = Tidier()
         available = total(settings)
         capacity = Capacity(available)
@@ -98,6 +110,21 @@ class Engine:
             now=now,
             ping_interval=ping_interval,
         )
+        self._builds = Builds(
+            database=database,
+            events=events,
+            runtime=runtime,
+            images=images,
+            objects=objects,
+            sources=Sources(objects=objects, call=call, archive=archive),
+            logs=self._logs,
+            tidier=self._tidier,
+            folder=settings.jobs,
+            client_environment=environment,
+            desk=DockerDesk(images=images, settings=settings, call=call),
+            total=available,
+            now=now,
+        )
         executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
         tools = Tools(
             call=call,
@@ -107,23 +134,33 @@ class Engine:
             remotes=Remotes(settings.remotes, settings.cache / "remotes"),
         )
         codepipelines = CodePipelines(events=events, actions=actions(tools))
+        deliveries = Deliveries(
+            history=history,
+            targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
+            now=now,
+        )
+        stacks = Stacks(database=database, call=call, now=now)
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, executions, codepipelines],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks],
             now=now,
         )
 
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers, attempts = self._jobs.folders(), self._hosting.folders()
-        self._jobs.sweep(leftovers, self.worker.start())
+        builds = self._builds.folders()
+        open_streams = self.worker.start()
+        self._jobs.sweep(leftovers, open_streams)
+        self._builds.sweep(builds, open_streams)
         self._hosting.sweep(attempts)
 
     def close(self) -> None:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._hosting.close()
+        self._builds.close()
         self._logs.close()
         self._tidier.close()
 

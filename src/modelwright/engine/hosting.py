@@ -34,6 +34,7 @@ from modelwright.engine.model_data import place_model
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
+from modelwright.events import sagemaker as changes
 from modelwright.images.base import Images
 from modelwright.lifecycles import endpoint as lifecycle
 from modelwright.lifecycles import endpoint_document
@@ -192,6 +193,8 @@ class Hosting:
             replace_resource(
                 transaction, KIND, state.name, new, modified=new["LastModifiedTime"], status=new["EndpointStatus"]
             )
+            if new["EndpointStatus"] != document["EndpointStatus"]:
+                self._events.tell(transaction, lambda: changes.endpoint(new), new["LastModifiedTime"])
         transaction.after_commit(lambda: self._routing.publish(lifecycle.routes(state)))
 
     def perform(self, work: Work) -> Sequence[Fact] | None:

@@ -16,11 +16,15 @@ from typing import Any
 
 from modelwright.events.envelopes import DEFAULT_BUS, envelope
 from modelwright.events.patterns import Pattern, compile_pattern
+from modelwright.events.sagemaker import SOURCE, Change
 from modelwright.store.database import Transaction
 from modelwright.store.history import Event, History
-from modelwright.store.resources import Query, list_resources
+from modelwright.store.resources import Query, find_resource, list_resources
 
 RULE = "EventRule"
+BUS = "EventBus"
+CONNECTION = "EventConnection"
+API_DESTINATION = "ApiDestination"
 DELIVERY = "Delivery"
 """The kind of delivery streams; their names are `delivery/ID`."""
 LEASE_SECONDS = 60.0
@@ -96,6 +100,21 @@ class EventBus:
                     self._deliver(transaction, rule, target, event, time)
         return identity
 
+    def tell(self, transaction: Transaction, make: Callable[[], Change], time: float) -> None:
+        """Send what has changed in SageMaker. `make` is only called where some rule may want it."""
+        rules = self._current(transaction)
+        if rules.get((DEFAULT_BUS, SOURCE)) or rules.get((DEFAULT_BUS, "")):
+            change = make()
+            self.emit(
+                transaction,
+                source=SOURCE,
+                detail_type=change.detail_type,
+                detail=change.detail,
+                resources=change.resources,
+                region=change.resources[0].split(":")[3],
+                time=time,
+            )
+
     def changed(self, transaction: Transaction) -> None:
         """A rule or its targets are changed by this transaction."""
         transaction.after_commit(self._forget)
@@ -126,6 +145,11 @@ class EventBus:
                 if self._generation == generation:  # else what was read may be older than the change
                     self._rules = rules
         return rules
+
+
+def bus_exists(transaction: Transaction, name: str) -> bool:
+    """The default one always does."""
+    return name == DEFAULT_BUS or find_resource(transaction, BUS, name) is not None
 
 
 def _all_rules(transaction: Transaction) -> Iterable[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
@@ -109,6 +110,7 @@ class EndpointConfigs(SageMakerService):
                 resolve_container(transaction, model, variant["InstanceType"])
             insert_resource(transaction, CONFIG, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
+            self.events.tell(transaction, lambda: changes.endpoint_config(document), now)
         return {"EndpointConfigArn": arn}
 
     @operation("DescribeEndpointConfig", quick=True)
@@ -132,8 +134,11 @@ class EndpointConfigs(SageMakerService):
         """Forget it. Endpoints that were made from it go on: they keep what it said."""
         name = parameters["EndpointConfigName"]
         with self.database.write() as transaction:
-            if not delete_resource(transaction, CONFIG, name):
+            document = find_resource(transaction, CONFIG, name, lock=True)
+            if document is None:
                 raise missing_config(context, name)
+            delete_resource(transaction, CONFIG, name)
+            self.events.tell(transaction, lambda: changes.endpoint_config(document), self.now())
         return {}
 
     def _variant(self, variant: Document) -> Document:

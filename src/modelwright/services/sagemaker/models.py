@@ -7,6 +7,7 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
@@ -112,6 +113,7 @@ class Models(SageMakerService):
                     _check_package(transaction, container["ModelPackageName"])
             insert_resource(transaction, KIND, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
+            self.events.tell(transaction, lambda: changes.model(document), now)
         return {"ModelArn": arn}
 
     @operation("DescribeModel", quick=True)
@@ -134,8 +136,11 @@ class Models(SageMakerService):
         """Forget the model; its data in S3 stays."""
         name = parameters["ModelName"]
         with self.database.write() as transaction:
-            if not delete_resource(transaction, KIND, name):
+            document = find_resource(transaction, KIND, name, lock=True)
+            if document is None:
                 raise _missing(context, name)
+            delete_resource(transaction, KIND, name)
+            self.events.tell(transaction, lambda: changes.model(document), self.now())
         return {}
 
     def _check(self, container: Document) -> None:
