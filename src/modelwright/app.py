@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -23,19 +23,23 @@ from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.protocol.validation import validate
+from modelwright.repositories.home import Repositories
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
 from modelwright.server.authority import Authority
 from modelwright.server.connect import Proxy
 from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
+from modelwright.server.git import GitHttp, is_git
+from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codepipeline, events, s3
+from modelwright.services import codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
+from modelwright.services.codecommit.announcements import Announcements
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
 from modelwright.services.guard import Guard
@@ -43,6 +47,7 @@ from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
+from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -55,6 +60,7 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.users import Users
 from modelwright.serving.router import Router
@@ -93,6 +99,14 @@ class Platform:
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
         self.events = EventBus(self.history, settings.account)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
+        self.repositories = Repositories(settings.repositories, fsync=settings.fsync)
+        self.announcements = Announcements(
+            database=self.database,
+            repositories=self.repositories,
+            events=self.events,
+            now=time.time,
+            account=settings.account,
+        )
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
@@ -109,6 +123,7 @@ class Platform:
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
+        self.database.subscribe(self.live.wake_resource)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -125,6 +140,7 @@ class Platform:
             now=time.time,
             routing=self.router,
             log_shipped=self.live.wake_log,
+            archive=self.repositories.archive,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -138,6 +154,14 @@ class Platform:
                 "region": settings.region,
                 "account": settings.account,
             },
+        )
+        self._git = GitHttp(
+            repositories=self.repositories,
+            told=self.announcements,
+            credentials=Credentials(self.keys.find, time.time),
+            permit=self._permit,
+            account=settings.account,
+            region=settings.region,
         )
         self._studio = Studio(
             door=self.dispatcher,
@@ -157,11 +181,15 @@ class Platform:
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
-        """Studio's pages, and AWS's API for everybody else."""
+        """Git, Studio's pages, and AWS's API for everybody else."""
+        if is_git(scope):
+            await self._git(scope, receive, send)
+            return
         await (self._studio if _for_studio(scope) else self._gateway)(scope, receive, send)
 
     def start(self) -> None:
         """Take up what an earlier process left."""
+        self.announcements.start()
         self.engine.start()
 
     def wind_down(self) -> None:
@@ -179,6 +207,16 @@ class Platform:
         common = _Common(database=self.database, history=self.history, now=time.time)
         sagemaker = _SageMaker(**common, events=self.events)
         yield from s3.services(self.objects)
+        yield (
+            "s3",
+            Notifications(
+                store=self.objects,
+                database=self.database,
+                events=self.events,
+                now=time.time,
+                account=self.settings.account,
+            ),
+        )
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
         yield "iam", self.users
@@ -204,12 +242,22 @@ class Platform:
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
+        yield from codecommit.services(
+            database=self.database, repositories=self.repositories, announcements=self.announcements, now=time.time
+        )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
             **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
         )
+
+    def _permit(
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+    ) -> AbstractContextManager[object]:
+        """The door's check, and its memory, for what is no operation: to pull and to push by git."""
+        return self.dispatcher.permitted(context, service, operation, parameters)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the platform."""

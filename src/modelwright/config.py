@@ -95,6 +95,11 @@ class Settings:
         return self.home / "objects"
 
     @property
+    def repositories(self) -> Path:
+        """CodeCommit's git repositories."""
+        return self.home / "repositories"
+
+    @property
     def jobs(self) -> Path:
         return self.home / "jobs"
 

@@ -19,6 +19,7 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.store.event_bus import EventBus
 
@@ -68,6 +69,7 @@ class Door:
             ("sagemaker", ModelPackages(**sagemaker)),
             ("sagemaker", Tags(**sagemaker)),
             ("sagemaker", Search(**sagemaker)),
+            ("sqs", Sqs(database=database, now=clock)),
             *events.services(database=database, now=clock, events=self.events),
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),

@@ -194,6 +194,10 @@ class Builds:
             if name not in kept:
                 self._tidier.later(partial(self._tidy, Handle(self._runtime.name, name), folder))
 
+    def close(self) -> None:
+        """Builds go on; what they ask of `docker` they ask of the next server."""
+        self._desk.close_all()
+
     def log_shipped(self, stream: str) -> None:
         """A build's log has new lines: so it may have come further."""
         active = self._active.get(stream)

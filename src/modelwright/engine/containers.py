@@ -75,8 +75,9 @@ class Containers:
         total: Share,
         hosts: Path,
     ) -> None:
-        """`client_environment(region, event stream)` lets AWS's clients inside a job find this server, with a key of the
-        job's own; `hosts` is written."""
+        """`client_environment(region, event stream)` lets AWS's clients inside a job find this server, with a key of
+        the job's own; `hosts` is written.
+        """
         self._objects = objects
         self._hosts = _write_hosts(hosts)
         self._client_environment = client_environment

@@ -20,6 +20,7 @@ from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
@@ -122,7 +123,7 @@ class Engine:
             tidier=self._tidier,
             folder=settings.jobs,
             client_environment=environment,
-            desk=DockerDesk(),
+            desk=DockerDesk(images=images, settings=settings, call=call),
             total=available,
             now=now,
         )
@@ -140,10 +141,11 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
+        stacks = Stacks(database=database, call=call, now=now)
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks],
             now=now,
         )
 
@@ -160,6 +162,7 @@ class Engine:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._hosting.close()
+        self._builds.close()
         self._logs.close()
         self._tidier.close()
 

@@ -30,10 +30,17 @@ JOB, BUILD, SERVICE = "job", "build", "service"
 ROLES = (ADMIN, DEVELOPER, VIEWER)
 """The roles that users have, the mightiest first."""
 
-READS = frozenset(["Check", "Describe", "Detect", "Evaluate", "Filter", "Get", "Head", "List", "Lookup", "Search", "Simulate", "Test", "Validate"])
-CHANGES = frozenset(
-    ["Abort", "Acknowledge", "Activate", "Add", "Apply", "Associate", "Attach", "Cancel", "Complete", "Continue", "Copy", "Create", "Deactivate", "Delete", "Deregister", "Detach", "Disable", "Disassociate", "Enable", "Execute", "Import", "Initiate", "Invalidate", "Merge", "Modify", "Override", "Post", "Put", "Register", "Remove", "Restore", "Resume", "Retry", "Rollback", "Send", "Set", "Signal", "Start", "Stop", "Suspend", "Tag", "Untag", "Update", "Upload"]
-)
+READS = frozenset({
+    "Check", "Describe", "Detect", "Evaluate", "Filter", "Get", "Head", "List", "Lookup", "Search", "Simulate", "Test",
+    "Validate",
+})  # fmt: skip
+CHANGES = frozenset({
+    "Abort", "Acknowledge", "Activate", "Add", "Apply", "Associate", "Attach", "Cancel", "Complete", "Continue",
+    "Copy", "Create", "Deactivate", "Delete", "Deregister", "Detach", "Disable", "Disassociate", "Enable", "Execute",
+    "Import", "Initiate", "Invalidate", "Merge", "Modify", "Override", "Post", "Put", "Register", "Remove", "Restore",
+    "Resume", "Retry", "Rollback", "Send", "Set", "Signal", "Start", "Stop", "Suspend", "Tag", "Untag", "Update",
+    "Upload",
+})  # fmt: skip
 EXCEPTIONS: Mapping[tuple[str, str], Effect] = {
     ("cloudwatch", "PutMetricData"): "use",
     ("codecommit", "GitPull"): "read",

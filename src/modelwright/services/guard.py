@@ -15,7 +15,7 @@ from modelwright.services.dispatch import Context
 from modelwright.services.subjects import action, subject
 
 Rule = Callable[[str, str, Mapping[str, Any], str], str | None]
-"""(service, operation, parameters, role) -> why only an administrator may, or None. Asked for all but administrators."""
+"""(service, operation, parameters, role) -> why only an admin may, or None. Not asked about admins."""
 
 _QUERY = frozenset({"iam", "sts", "cloudformation", "cloudwatch", "sqs", "sns"})
 _REST = frozenset({"sagemaker-runtime", "sagemaker-metrics", "sagemaker-featurestore-runtime", "lambda", "scheduler"})

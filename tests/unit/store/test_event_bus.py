@@ -30,10 +30,10 @@ def rule(transaction, bus, name, pattern, *targets, state="ENABLED", of="default
     bus.changed(transaction)
 
 
-def emit(database, bus, **more):
+def emit(database, events, **more):
     about = {"source": "aws.sagemaker", "detail_type": "T", "detail": {"x": 1}, "region": "r", "time": 5.0, **more}
     with database.write() as transaction:
-        return bus.emit(transaction, **about)
+        return events.emit(transaction, **about)
 
 
 def deliveries(database, history):

@@ -264,7 +264,7 @@ _VERSION = {"golang": "version", "java": "-version"}
 def say(text: str) -> None:
     stamp = datetime.now(tz=timezone.utc)  # noqa: UP017
     now = stamp.strftime("%Y/%m/%d %H:%M:%S.%f")
-    print(f"[Container] {now} {text}", flush=True)  # noqa: T201 - it is the build's log
+    print(f"[Container] {now} {text}", flush=True)
 
 
 def _first_line(command: list[str]) -> str:

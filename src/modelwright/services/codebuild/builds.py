@@ -115,7 +115,7 @@ class Builds(CodeBuildService):
                     lost.append(name)
                 else:
                     found.append(public(document))
-        return {"builds": found, "buildsNotFound": lost}
+        return {"builds": found, **({"buildsNotFound": lost} if lost else {})}
 
     @operation("ListBuilds")
     def list_builds(self, context: Context, parameters: Document) -> Document:

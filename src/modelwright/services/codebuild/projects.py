@@ -89,7 +89,7 @@ class Projects(CodeBuildService):
                     lost.append(name)
                 else:
                     found.append(public(document))
-        return {"projects": found, "projectsNotFound": lost}
+        return {"projects": found, **({"projectsNotFound": lost} if lost else {})}
 
     @operation("ListProjects")
     def list_projects(self, context: Context, parameters: Document) -> Document:
