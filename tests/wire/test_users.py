@@ -132,7 +132,7 @@ def test_only_an_admin_manages_users(people):
     assert denied(lambda: iam.create_user(UserName="me-too"), "iam:CreateUser") == ("AccessDenied", 403)
     denied(lambda: iam.add_user_to_group(UserName=developer.name, GroupName="admin"))
     denied(lambda: iam.create_access_key(UserName="admin"))
-    denied(lambda: iam.create_access_key())
+    denied(iam.create_access_key)
     assert iam.get_user()["User"]["UserName"] == developer.name
     names = [user["UserName"] for user in iam.list_users()["Users"]]
     assert {"admin", developer.name} <= set(names)

@@ -36,10 +36,10 @@ READS = frozenset({
 })  # fmt: skip
 CHANGES = frozenset({
     "Abort", "Acknowledge", "Activate", "Add", "Apply", "Associate", "Attach", "Cancel", "Complete", "Continue",
-    "Copy", "Create", "Deactivate", "Deauthorize", "Delete", "Deregister", "Detach", "Disable", "Disassociate", "Enable", "Execute",
-    "Import", "Initiate", "Invalidate", "Merge", "Modify", "Override", "Post", "Purge", "Put", "Receive", "Register", "Remove", "Restore",
-    "Resume", "Retry", "Rollback", "Send", "Set", "Signal", "Start", "Stop", "Suspend", "Tag", "Untag", "Update",
-    "Upload",
+    "Copy", "Create", "Deactivate", "Deauthorize", "Delete", "Deregister", "Detach", "Disable", "Disassociate",
+    "Enable", "Execute", "Import", "Initiate", "Invalidate", "Merge", "Modify", "Override", "Post", "Purge", "Put",
+    "Receive", "Register", "Remove", "Restore", "Resume", "Retry", "Rollback", "Send", "Set", "Signal", "Start",
+    "Stop", "Suspend", "Tag", "Untag", "Update", "Upload",
 })  # fmt: skip
 EXCEPTIONS: Mapping[tuple[str, str], Effect] = {
     ("cloudwatch", "PutMetricData"): "use",
