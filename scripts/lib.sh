@@ -74,7 +74,7 @@ environment() {
 
 # The three environments. Modelwright's own; one for each major version of the official SDK.
 install_modelwright() {
-    apt_install bubblewrap util-linux
+    apt_install bubblewrap util-linux git
     environment .venv pyproject.toml constraints/modelwright.txt -- \
         --constraint constraints/modelwright.txt --editable '.[dev]'
 }
@@ -86,7 +86,7 @@ install_browser() {
 
 install_sdk2() {
     environment .venvs/sdk2 examples/pose-yolov8/requirements.txt constraints/sdk2.txt -- \
-        --constraint constraints/sdk2.txt --requirement examples/pose-yolov8/requirements.txt awscli
+        --constraint constraints/sdk2.txt --requirement examples/pose-yolov8/requirements.txt awscli sagemaker-studio-image-build
 }
 
 # torch first and alone: version 3 of the SDK takes any torch, and the newest brings gigabytes of CUDA.

@@ -8,12 +8,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from modelwright import __version__
 from modelwright.config import Settings
+from modelwright.engine.behalf import behalf
 from modelwright.engine.capacity import known_instance_type
 from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
@@ -21,22 +23,31 @@ from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.protocol.validation import validate
+from modelwright.repositories.home import Repositories
 from modelwright.runtimes.process import ProcessRuntime
 from modelwright.server import serve as server
 from modelwright.server.authority import Authority
 from modelwright.server.connect import Proxy
 from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
-from modelwright.server.keys import Keys
+from modelwright.server.git import GitHttp, is_git
+from modelwright.server.git_credentials import Credentials
+from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import s3
+from modelwright.services import codecommit, codepipeline, events, s3
+from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
+from modelwright.services.codecommit.announcements import Announcements
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
+from modelwright.services.guard import Guard
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
+from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -49,9 +60,12 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
+from modelwright.services.users import Users
 from modelwright.serving.router import Router
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
 from modelwright.studio.live import Live
@@ -68,6 +82,12 @@ class _Common(TypedDict):
     now: Callable[[], float]
 
 
+class _SageMaker(_Common):
+    """What SageMaker's services take."""
+
+    events: EventBus
+
+
 class Platform:
     """One home folder's stores, services and engine, served at `running.url`."""
 
@@ -77,18 +97,38 @@ class Platform:
         self.authority = Authority.open(settings.authority)
         self.database = Database(settings.database_url)
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+        self.events = EventBus(self.history, settings.account)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
+        self.repositories = Repositories(settings.repositories, fsync=settings.fsync)
+        self.announcements = Announcements(
+            database=self.database,
+            repositories=self.repositories,
+            events=self.events,
+            now=time.time,
+            account=settings.account,
+        )
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
-        self.dispatcher = Dispatcher(self._services(), validate)
+        self.users = Users(
+            database=self.database,
+            now=time.time,
+            account=settings.account,
+            secret_of=self.keys.secret_of,
+            owner_key=lambda: self.keys.admin.id,
+            changed=self._reload_keys,
+        )
+        self._reload_keys()
+        self.dispatcher = Dispatcher(self._services(), validate, Guard(self.keys.role_of))
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
+        self.database.subscribe(self.live.wake_resource)
         self.engine = Engine(
             settings=settings,
             database=self.database,
             history=self.history,
+            events=self.events,
             objects=self.objects,
             images=self.images,
             runtime=self.runtime,
@@ -96,9 +136,11 @@ class Platform:
             client_environment=lambda region: client_environment(
                 settings, running.url, self.keys.job, self.authority, before, region=region
             ),
+            credentials=self._credentials,
             now=time.time,
             routing=self.router,
             log_shipped=self.live.wake_log,
+            archive=self.repositories.archive,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -113,11 +155,19 @@ class Platform:
                 "account": settings.account,
             },
         )
+        self._git = GitHttp(
+            repositories=self.repositories,
+            told=self.announcements,
+            credentials=Credentials(self.keys.find, time.time),
+            permit=self._permit,
+            account=settings.account,
+            region=settings.region,
+        )
         self._studio = Studio(
             door=self.dispatcher,
             sessions=Sessions(
-                self.keys.admin.secret.encode(),  # new keys end all sessions
-                links(self.keys.admin.secret, running.pid, running.port, time.time),
+                self.keys.signing("studio sessions"),
+                links(self.keys.signing("studio links"), running.pid, running.port, time.time),
                 self.keys.find,
                 time.time,
             ),
@@ -131,11 +181,15 @@ class Platform:
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
-        """Studio's pages, and AWS's API for everybody else."""
+        """Git, Studio's pages, and AWS's API for everybody else."""
+        if is_git(scope):
+            await self._git(scope, receive, send)
+            return
         await (self._studio if _for_studio(scope) else self._gateway)(scope, receive, send)
 
     def start(self) -> None:
         """Take up what an earlier process left."""
+        self.announcements.start()
         self.engine.start()
 
     def wind_down(self) -> None:
@@ -151,36 +205,79 @@ class Platform:
 
     def _services(self) -> Iterator[tuple[str, object]]:
         common = _Common(database=self.database, history=self.history, now=time.time)
+        sagemaker = _SageMaker(**common, events=self.events)
         yield from s3.services(self.objects)
+        yield (
+            "s3",
+            Notifications(
+                store=self.objects,
+                database=self.database,
+                events=self.events,
+                now=time.time,
+                account=self.settings.account,
+            ),
+        )
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
+        yield "iam", self.users
         yield "ecr", Ecr(store=self.images.store, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
         yield (
             "sagemaker",
-            TrainingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+            TrainingJobs(**sagemaker, check_image=self._check_image, known_instance_type=known_instance_type),
         )
         yield (
             "sagemaker",
-            ProcessingJobs(**common, check_image=self._check_image, known_instance_type=known_instance_type),
+            ProcessingJobs(**sagemaker, check_image=self._check_image, known_instance_type=known_instance_type),
         )
-        yield "sagemaker", Models(**common, check_image=self._check_image)
-        yield "sagemaker", EndpointConfigs(**common, known_instance_type=known_instance_type)
-        yield "sagemaker", Endpoints(**common)
+        yield "sagemaker", Models(**sagemaker, check_image=self._check_image)
+        yield "sagemaker", EndpointConfigs(**sagemaker, known_instance_type=known_instance_type)
+        yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
-        yield "sagemaker", ModelPackageGroups(**common)
-        yield "sagemaker", ModelPackages(**common)
-        yield "sagemaker", Pipelines(**common, objects=self.objects, operations=StepOperations())
-        yield "sagemaker", PipelineVersions(**common)
-        yield "sagemaker", PipelineExecutions(**common)
-        yield "sagemaker", Search(**common)
-        yield "sagemaker", Tags(**common)
+        yield "sagemaker", ModelPackageGroups(**sagemaker)
+        yield "sagemaker", ModelPackages(**sagemaker)
+        yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
+        yield "sagemaker", PipelineVersions(**sagemaker)
+        yield "sagemaker", PipelineExecutions(**sagemaker)
+        yield "sagemaker", Search(**sagemaker)
+        yield "sagemaker", Tags(**sagemaker)
+        yield from codecommit.services(
+            database=self.database, repositories=self.repositories, announcements=self.announcements, now=time.time
+        )
+        yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
+        yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield "sqs", Sqs(database=self.database, now=time.time)
+        yield from events.services(database=self.database, now=time.time, events=self.events)
+        yield from codepipeline.services(
+            **common, events=self.events, objects=self.objects, remotes=self.settings.remotes
+        )
+
+    def _permit(
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+    ) -> AbstractContextManager[object]:
+        """The door's check, and its memory, for what is no operation: to pull and to push by git."""
+        return self.dispatcher.permitted(context, service, operation, parameters)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
-        """The door for the engine, which acts as the jobs' role."""
-        context = Context(self.settings.account, region, self.keys.job.principal, source="engine")
+        """The door for the engine, which acts as the platform."""
+        who = replace(self.keys.job.principal, role=SERVICE, access_key="")
+        context = Context(self.settings.account, region, who, source="engine", behalf=behalf())
         return self.dispatcher.call(context, service, operation, parameters)
+
+    def _reload_keys(self) -> None:
+        """Users or keys have changed."""
+        self.keys.reread()
+        self.keys.holders(Holder(*each) for each in self.users.holders())
+
+    def _credentials(self, stream: str) -> dict[str, str]:
+        """A key of its own for what runs as this event stream."""
+        key = self.keys.session(stream, BUILD if stream.startswith("build/") else JOB)
+        return {
+            "AWS_ACCESS_KEY_ID": key.id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
+            "AWS_SESSION_TOKEN": key.token or "",
+        }
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)

@@ -43,6 +43,8 @@ class Settings:
     """vCPUs that jobs may use together; 0: all that this machine has."""
     memory: float = 0
     """GiB of memory that jobs may use together; 0: all that this machine has."""
+    connections: str = ""
+    """Git repositories that a CodeStarSourceConnection action may name: OWNER/NAME=URL, separated by blanks."""
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -74,6 +76,15 @@ class Settings:
             raise ConfigurationError(f"sandbox = '{self.sandbox}': must be auto, bubblewrap, unshare or none.")
         if self.cpus < 0 or self.memory < 0:
             raise ConfigurationError("cpus and memory must not be negative (0: all that this machine has).")
+        for entry in self.connections.split():
+            name, _, url = entry.partition("=")
+            if not url or not re.fullmatch(r"[^/\s]+(/[^/\s]+)+", name):
+                raise ConfigurationError(f"connections: '{entry}' must be OWNER/NAME=URL.")
+
+    @property
+    def remotes(self) -> dict[str, str]:
+        """`connections`: URLs by OWNER/NAME."""
+        return {name: url for name, _, url in (entry.partition("=") for entry in self.connections.split())}
 
     @property
     def database_url(self) -> str:
@@ -82,6 +93,11 @@ class Settings:
     @property
     def objects(self) -> Path:
         return self.home / "objects"
+
+    @property
+    def repositories(self) -> Path:
+        """CodeCommit's git repositories."""
+        return self.home / "repositories"
 
     @property
     def jobs(self) -> Path:

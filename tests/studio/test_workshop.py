@@ -125,6 +125,7 @@ def test_start_watch_read_approve(page, server, pipeline):
     # Every view is an address; back works.
     page.get_by_role("link", name="Output").click()
     page.get_by_text("model.tar.gz").wait_for()
+    page.get_by_role("img", name="loss: 4 values from 0.5 to 0.8, last 0.5").wait_for()
     page.go_back()
     page.locator("#log", has_text="trained").wait_for()
 
@@ -162,6 +163,9 @@ def test_why_it_failed(page, server, pipeline):
     page.locator("#head .notice a", has_text="Train").click()
     page.locator("#log .error", has_text="ValueError").wait_for()
     page.locator(".panel .notice", has_text="modelwright logs").wait_for()
+    page.locator(".panel .notice", has_text="modelwright executions retry").wait_for()
+    page.get_by_role("link", name="Jump to the error").click()
+    page.locator("#log-error:target", has_text="ValueError").wait_for()
     assert page.get_by_role("button", name="Retry").is_visible()
 
 

@@ -5,6 +5,7 @@ from botocore.validate import ParamValidator
 from modelwright.errors import ValidationException
 from modelwright.protocol import spec
 from modelwright.protocol.validation import validate
+from modelwright.services import events
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
@@ -18,7 +19,9 @@ from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
+from modelwright.store.event_bus import EventBus
 
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"
@@ -49,21 +52,25 @@ class Door:
 
     def __init__(self, database, history, clock):
         self.database, self.history, self.clock = database, history, clock
+        self.events = EventBus(history, ACCOUNT)
         common = {"database": database, "history": history, "now": clock}
-        jobs = {**common, "check_image": check_image, "known_instance_type": lambda name: name != "ml.g5.48xlarge"}
+        sagemaker = {**common, "events": self.events}
+        jobs = {**sagemaker, "check_image": check_image, "known_instance_type": lambda name: name != "ml.g5.48xlarge"}
         services = [
             ("sagemaker", TrainingJobs(**jobs)),
             ("sagemaker", ProcessingJobs(**jobs)),
-            ("sagemaker", Models(**common, check_image=check_image)),
+            ("sagemaker", Models(**sagemaker, check_image=check_image)),
             (
                 "sagemaker",
-                EndpointConfigs(**common, known_instance_type=jobs["known_instance_type"]),
+                EndpointConfigs(**sagemaker, known_instance_type=jobs["known_instance_type"]),
             ),
-            ("sagemaker", Endpoints(**common)),
-            ("sagemaker", ModelPackageGroups(**common)),
-            ("sagemaker", ModelPackages(**common)),
-            ("sagemaker", Tags(**common)),
-            ("sagemaker", Search(**common)),
+            ("sagemaker", Endpoints(**sagemaker)),
+            ("sagemaker", ModelPackageGroups(**sagemaker)),
+            ("sagemaker", ModelPackages(**sagemaker)),
+            ("sagemaker", Tags(**sagemaker)),
+            ("sagemaker", Search(**sagemaker)),
+            ("sqs", Sqs(database=database, now=clock)),
+            *events.services(database=database, now=clock, events=self.events),
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),

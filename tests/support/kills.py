@@ -126,7 +126,10 @@ def live(home, arns, seam=None):
 
 
 def dangerous(seam):
-    """This process dies at its `seam`th seam: before or after a commit, a start, a stored object, a removal."""
+    """This process dies at its `seam`th seam: before or after a commit, a start, a stored object, a removal.
+
+    Returns what makes a seam of one's own.
+    """
     count = itertools.count(1)
 
     def here():
@@ -163,6 +166,7 @@ def dangerous(seam):
         (DirectoryStore, "view"),
     ):
         around(owner, name)
+    return here
 
 
 def said(platform, group, job):

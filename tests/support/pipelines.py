@@ -14,7 +14,7 @@ from support.doors import ROLE
 
 def add_pipelines(door, objects):
     """The same door with the pipelines' services."""
-    common = {"database": door.database, "history": door.history, "now": door.clock}
+    common = {"database": door.database, "history": door.history, "now": door.clock, "events": door.events}
     door.dispatcher.add("sagemaker", Pipelines(**common, objects=objects))
     door.dispatcher.add("sagemaker", PipelineVersions(**common))
     door.dispatcher.add("sagemaker", PipelineExecutions(**common))

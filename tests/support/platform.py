@@ -12,7 +12,12 @@ from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from modelwright.runtimes.base import Image
 from modelwright.runtimes.process import ProcessRuntime
+from modelwright.services import events
+from modelwright.services.codebuild.builds import Builds
+from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.dispatch import Context, Dispatcher, Principal
+from modelwright.services.logs.groups import LogGroups
+from modelwright.services.logs.streams import LogStreams
 from modelwright.services.runtime import Runtime
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
@@ -24,9 +29,11 @@ from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.sqs import Sqs
 from modelwright.serving.router import Router
 from modelwright.store import logs
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import Query, count_resources, find_resource
 
@@ -70,7 +77,8 @@ class Platform:
         self.images = images or Images()
         self.runtime = runtime or ProcessRuntime(self.settings)
         self.now = now
-        common = {"database": self.database, "history": self.history, "now": now}
+        self.events = EventBus(self.history, ACCOUNT)
+        common = {"database": self.database, "history": self.history, "now": now, "events": self.events}
         jobs = {**common, "check_image": self.images.ready, "known_instance_type": known_instance_type}
         self.dispatcher = Dispatcher(
             [
@@ -90,18 +98,31 @@ class Platform:
             ],
             validate,
         )
+        for service in (BuildProjects, Builds):
+            self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
         self.router = Router()
+        events_services = events.services(database=self.database, now=now, events=self.events)
+        plain = {"database": self.database, "history": self.history, "now": now}
+        logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]
+        for name, service in (*events_services, *logs_services):
+            self.dispatcher.add(name, service)
+        self.dispatcher.add("sqs", Sqs(database=self.database, now=now))
         self.dispatcher.add("sagemaker-runtime", Runtime(self.router))
         self.engine = None
 
     def call(self, operation, **parameters):
         return self.dispatcher.call(CONTEXT, "sagemaker", operation, parameters)
 
+    def of(self, service, operation, **parameters):
+        """Call another service than SageMaker."""
+        return self.dispatcher.call(CONTEXT, service, operation, parameters)
+
     def start(self, **options):
         self.engine = Engine(
             settings=self.settings,
             database=self.database,
             history=self.history,
+            events=self.events,
             objects=self.objects,
             images=self.images,
             runtime=self.runtime,

@@ -35,7 +35,9 @@ MODULES = {
     "executions": ("executions",),
     "models": ("models",),
     "endpoints": ("endpoints",),
+    "deployments": ("deployments",),
     "images": ("images",),
+    "users": ("users",),
     "demo": ("demo",),
     "completion": ("completion",),
 }

@@ -95,11 +95,17 @@ def _images(console: Console, _: str) -> Iterable[str]:
     return [f"{tag.repository}:{tag.tag}" for tag in LocalImages(console.settings).store.tags()]
 
 
+def _deployments(console: Console, _: str) -> Iterable[str]:
+    client = console.client("codepipeline", seconds=TAB_SECONDS)
+    return [summary["name"] for summary in client.list_pipelines(maxResults=MOST_NAMES)["pipelines"]]
+
+
 job_names = _names(lambda console, begun: [*_training_jobs(console, begun), *_processing_jobs(console, begun)])
 pipeline_names = _names(_listing("list_pipelines", "PipelineSummaries", "PipelineName", "PipelineNamePrefix"))
 group_names = _names(_listing("list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"))
 execution_names = _names(_executions)
 version_names = _names(_versions)
 image_names = _names(_images)
+deployment_names = _names(_deployments)
 
 COMMANDS = (completion,)

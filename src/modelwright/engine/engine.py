@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from modelwright.config import Settings
+from modelwright.engine.actions.base import Tools, no_archive
+from modelwright.engine.actions.remotes import Remotes
+from modelwright.engine.api_destinations import ApiDestinations
+from modelwright.engine.build_plan import Sources
+from modelwright.engine.builds import Builds
 from modelwright.engine.capacity import GIB, Capacity, Share, machine
+from modelwright.engine.codepipelines import CodePipelines, actions
 from modelwright.engine.containers import Containers
+from modelwright.engine.deliveries import Deliveries
+from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.stacks import Stacks
+from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Worker
@@ -19,6 +30,7 @@ from modelwright.lifecycles.job import STOP_GRACE
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import Runtime
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 
 
@@ -31,36 +43,46 @@ class Engine:
         settings: Settings,
         database: Database,
         history: History,
+        events: EventBus,
         objects: ObjectStore,
         images: Images,
         runtime: Runtime,
         call: Call,
         client_environment: Callable[[str], Mapping[str, str]],
+        credentials: Callable[[str], Mapping[str, str]] = lambda _: {},
         now: Callable[[], float],
         routing: Routing | None = None,
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
         ping_interval: float = PING_INTERVAL,
         log_shipped: Callable[[str], None] = lambda _: None,
+        archive: Callable[[str, str, Path], None] = no_archive,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints.
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
+        with `credentials(event stream)` of their own.
 
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
-        has new lines.
+        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
         """
-        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=log_shipped)
+
+        def shipped(stream: str) -> None:
+            log_shipped(stream)
+            self._builds.log_shipped(stream)
+
+        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=shipped)
         self._tidier = Tidier()
         available = total(settings)
         capacity = Capacity(available)
         environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
 
-        def environment(region: str) -> Mapping[str, str]:
+        def environment(region: str, stream: str) -> Mapping[str, str]:
             if region not in environments:
                 environments[region] = client_environment(region)
-            return environments[region]
+            return {**environments[region], **credentials(stream)}
 
         self._jobs = Jobs(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -77,6 +99,7 @@ class Engine:
         )
         self._hosting = Hosting(
             database=database,
+            events=events,
             runtime=runtime,
             objects=objects,
             images=images,
@@ -89,21 +112,57 @@ class Engine:
             now=now,
             ping_interval=ping_interval,
         )
-        executions = Executions(database=database, objects=objects, call=call, now=now)
+        self._builds = Builds(
+            database=database,
+            events=events,
+            runtime=runtime,
+            images=images,
+            objects=objects,
+            sources=Sources(objects=objects, call=call, archive=archive),
+            logs=self._logs,
+            tidier=self._tidier,
+            folder=settings.jobs,
+            client_environment=environment,
+            desk=DockerDesk(images=images, settings=settings, call=call),
+            total=available,
+            now=now,
+        )
+        executions = Executions(database=database, events=events, objects=objects, call=call, now=now)
+        tools = Tools(
+            call=call,
+            objects=objects,
+            now=now,
+            archive=archive,
+            remotes=Remotes(settings.remotes, settings.cache / "remotes"),
+        )
+        codepipelines = CodePipelines(events=events, actions=actions(tools))
+        deliveries = Deliveries(
+            history=history,
+            targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
+            now=now,
+        )
+        stacks = Stacks(database=database, call=call, now=now)
         self.worker = Worker(
-            database=database, history=history, drivers=[self._jobs, self._hosting, executions], now=now
+            database=database,
+            history=history,
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks],
+            now=now,
         )
 
     def start(self) -> None:
         """Take over what is open, and go on."""
         leftovers, attempts = self._jobs.folders(), self._hosting.folders()
-        self._jobs.sweep(leftovers, self.worker.start())
+        builds = self._builds.folders()
+        open_streams = self.worker.start()
+        self._jobs.sweep(leftovers, open_streams)
+        self._builds.sweep(builds, open_streams)
         self._hosting.sweep(attempts)
 
     def close(self) -> None:
         """Take up nothing more. Running jobs and endpoints go on, and are adopted by the next start."""
         self.worker.close()
         self._hosting.close()
+        self._builds.close()
         self._logs.close()
         self._tidier.close()
 

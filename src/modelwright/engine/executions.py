@@ -12,13 +12,16 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from modelwright.arns import sagemaker_arn, step_job_name
+from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.steps import ENDINGS, OPERATIONS, SERVICE, Operation
 from modelwright.engine.values import Call, StepEnvironment, Values, execution_id, made_by
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, InternalFailure
+from modelwright.events import sagemaker as changes
 from modelwright.lifecycles import execution as lifecycle
 from modelwright.lifecycles.execution import Execution, StepRun
 from modelwright.lifecycles.job import MAX_RUNTIME_EXCEEDED, REASON_LIMIT, Effect, Fact, internal_error
@@ -27,6 +30,7 @@ from modelwright.pipelines.conditions import holds
 from modelwright.pipelines.expressions import resolve, resolve_arguments, text
 from modelwright.pipelines.steps import Step
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import (
     find_by_arn,
@@ -56,8 +60,11 @@ class Executions:
 
     kind = "Execution"
 
-    def __init__(self, *, database: Database, objects: ObjectStore, call: Call, now: Callable[[], float]) -> None:
+    def __init__(
+        self, *, database: Database, events: EventBus, objects: ObjectStore, call: Call, now: Callable[[], float]
+    ) -> None:
         self._database = database
+        self._events = events
         self._call = call
         self._now = now
         self._values = Values(database=database, objects=objects, call=call, now=now)
@@ -88,19 +95,34 @@ class Executions:
         for event in events:
             if event.kind == "StepEnded" and event.data.get("cache"):
                 _remember(transaction, event.data["cache"], state, event)
+            if event.kind in _STEP_STATUSES:
+                self._events.tell(transaction, partial(_step_change, state, event), event.time)
         if not any(event.kind == "ExecutionEnded" for event in events):
             return
         document = find_resource(transaction, KIND, _identity(stream), lock=True)
         if document is None:
             return
-        document = {**document, "PipelineExecutionStatus": state.status, "LastModifiedTime": state.modified}
-        document.pop("FailureReason", None)
+        previous = document["PipelineExecutionStatus"]
+        ended = {**document, "PipelineExecutionStatus": state.status, "LastModifiedTime": state.modified}
+        ended.pop("FailureReason", None)
         if state.failure_reason:
-            document["FailureReason"] = state.failure_reason
+            ended["FailureReason"] = state.failure_reason
+        document = ended
+        self._events.tell(
+            transaction,
+            lambda: changes.pipeline_execution(ended, state.status, previous, state.modified),
+            state.modified,
+        )
         replace_resource(transaction, KIND, _identity(stream), document, modified=state.modified, status=state.status)
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
         run = work.state.runs[work.effect.key]
+        about = work.state.about
+        # Who wrote the pipeline counts too: else its author could have approved what only its starter may.
+        with on_behalf_of((about.get("StartedBy", ""), about.get("WrittenBy", ""))):
+            return self._perform(work, run)
+
+    def _perform(self, work: Work, run: StepRun) -> Sequence[Fact] | None:
         return {"start": self._start, "watch": self._watch, "stop": self._stop}[work.effect.kind](work, run)
 
     def failure(self, work: Work, error: Exception) -> Sequence[Fact]:
@@ -294,6 +316,37 @@ class Executions:
                 return None
             arns = [value["Arn"] for value in entry["Metadata"].values()]
             return entry if all(find_by_arn(transaction, arn) is not None for arn in arns) else None
+
+
+_STEP_STATUSES = {"StepStarting": "Starting", "StepStarted": "Executing", "StepStopping": "Stopping", "StepEnded": ""}
+
+
+def _step_change(state: Execution, event: Event) -> changes.Change:
+    """What an event of a step says to the world."""
+    data = event.data
+    name = data["step"]
+    status, run = _STEP_STATUSES[event.kind] or data["status"], state.runs.get(name)
+    row = OPERATIONS.get(state.step(name).type)
+    previous: str | None = "Executing" if row is not None and row.status is not None else "Starting"
+    if status == "Starting":
+        previous = None
+    elif status == "Executing" or "cache_hit" in data:
+        previous = "Starting"
+    elif status == "Stopped":
+        previous = "Stopping"
+    return changes.pipeline_step(
+        pipeline=state.about["PipelineExecutionArn"].partition("/execution/")[0],
+        execution=state.about["PipelineExecutionArn"],
+        name=name,
+        type=state.step(name).type,
+        status=status,
+        previous=previous,
+        started=event.time if run is None else run.started,
+        ended=event.time if event.kind == "StepEnded" else None,
+        metadata=data.get("metadata") or ({} if run is None else run.metadata),
+        failure_reason=data.get("failure_reason"),
+        cache_hit=data.get("cache_hit"),
+    )
 
 
 def _condition(step: Step, environment: StepEnvironment) -> Fact:

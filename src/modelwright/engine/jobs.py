@@ -26,6 +26,7 @@ from modelwright.engine.outputs import Mirror, upload_archive, upload_tree, weig
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
+from modelwright.events import sagemaker as changes
 from modelwright.images.base import Images, Progress
 from modelwright.lifecycles import job as lifecycle
 from modelwright.lifecycles import job_document
@@ -33,6 +34,7 @@ from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact, Job, client_e
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Lost, Running, Runtime
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
 from modelwright.store.resources import find_resource, replace_resource
 
@@ -73,6 +75,7 @@ class Jobs:
         self,
         *,
         database: Database,
+        events: EventBus,
         runtime: Runtime,
         objects: ObjectStore,
         images: Images,
@@ -87,6 +90,7 @@ class Jobs:
     ) -> None:
         """`folder` is where the jobs' own folders are made."""
         self._database = database
+        self._events = events
         self._runtime = runtime
         self._objects = objects
         self._images = images
@@ -136,11 +140,16 @@ class Jobs:
         document = find_resource(transaction, kind, name, lock=True)
         if document is None:
             return
+        before = document[f"{kind}Status"], document.get("SecondaryStatus")
         fold = job_document.training if kind == "TrainingJob" else job_document.processing
         for event in telling:
             document = fold(document, event.kind, event.data, event.time)
         status = document[f"{kind}Status"]
         replace_resource(transaction, kind, name, document, modified=document["LastModifiedTime"], status=status)
+        told = document
+        if before != (status, told.get("SecondaryStatus")):
+            change = changes.training_job if kind == "TrainingJob" else changes.processing_job
+            self._events.tell(transaction, lambda: change(told), document["LastModifiedTime"])
         active = self._active.get(stream)
         if state.phase == "Ended" and active is not None and active.log is not None and active.log.recorded:
             self._logs.forget(transaction, stream)

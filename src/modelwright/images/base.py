@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from modelwright.runtimes.base import Image
 
@@ -24,4 +24,12 @@ class Images(Protocol):
     def resolve(self, uri: str, progress: Progress) -> Image:
         """The image, made on first use (minutes, told to `progress`). Raises as `ready`, and AwsError when it can't
         be made, with the last lines of what failed. Two callers at once: one builds, the other waits."""
+        ...
+
+    def record(self, uri: str, progress: Progress) -> Mapping[str, Any]:
+        """What a URI names, as plain JSON. Raises as `resolve`."""
+        ...
+
+    def publish(self, uri: str, record: Mapping[str, Any]) -> None:
+        """Give an image that such a record describes a name. Raises AwsError where its tag is immutable."""
         ...

@@ -21,6 +21,9 @@ _Entry = TypeVar("_Entry")
 COMMON = ("boto3==1.44.5", "requests==2.32.5", "PyYAML==6.0.3", "psutil==7.1.3")
 """In every framework image; boto3 recent enough to honour AWS_ENDPOINT_URL."""
 
+AWS_CLI = ("awscli==1.46.3",)
+"""In CodeBuild's images. Its first version is the one that pip installs; it still has `aws ecr get-login`."""
+
 TORCH = "torch==2.13.0"
 """The one torch: an exact pin, because any range would fetch gigabytes of CUDA for another build of it."""
 
@@ -88,6 +91,8 @@ KNOWN = (
     "huggingface-pytorch-inference",
     "tensorflow-training",
     "sagemaker-base-python-310",
+    "aws/codebuild/standard",
+    "aws/codebuild/amazonlinux-x86_64-standard",
 )
 """Repository names that resolve (sagemaker-base-python-* with any version)."""
 
@@ -109,7 +114,9 @@ def recipe_for(reference: Reference, python: str) -> Recipe | None:
     Raises ValidationException for a framework that has no build for this Python.
     """
     name = reference.name
-    if name in ("sagemaker-scikit-learn", "sagemaker-xgboost"):
+    if re.fullmatch(r"aws/codebuild/(standard|amazonlinux[a-z0-9_-]*-standard)", reference.repository):
+        recipe = Recipe(f"CodeBuild's {name}", "codebuild", (COMMON, AWS_CLI))
+    elif name in ("sagemaker-scikit-learn", "sagemaker-xgboost"):
         recipe = _scikit_learn(reference, python) if name == "sagemaker-scikit-learn" else _xgboost(reference, python)
     elif not reference.ecr:
         # These names are common words: without AWS's registry in front they are somebody's own image.

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError, ValidationException
@@ -79,6 +81,21 @@ class LocalImages:
         DockerfileError (a ValidationException with the line) and AwsError (ImageBuildFailed) from a step.
         """
         reference = _taggable(uri)
+        made = self.make(folder, progress, dockerfile=dockerfile, arguments=arguments, target=target, fresh=fresh)
+        return self.store.put(reference, made)
+
+    def make(
+        self,
+        folder: Path,
+        progress: Progress,
+        *,
+        dockerfile: Path | None = None,
+        arguments: Mapping[str, str] | None = None,
+        target: str | None = None,
+        fresh: bool = False,
+        names: Mapping[str, Record] | None = None,
+    ) -> Record:
+        """The same without a name. `names`: further images that the Dockerfile may start from, by `REPOSITORY:TAG`."""
         file = dockerfile or folder / "Dockerfile"
         text = _read_text(file)
         ignore = next(
@@ -88,7 +105,7 @@ class LocalImages:
             settings=self._settings,
             environments=self._environments,
             trees=self._trees,
-            base=lambda name, line: self._base(name, line, progress),
+            base=lambda name, line: self._base(name, line, progress, names or {}),
             dockerfile=parse_dockerfile(text),
             context=Context(folder, _read_text(ignore) if ignore else ""),
             arguments=arguments or {},
@@ -97,7 +114,21 @@ class LocalImages:
         )
         with locked(self._lock, shared=True):
             state = builder.build(target)
-            return self._keep(reference, state, builder.origin)
+            return _record(state, builder.origin)
+
+    def record(self, uri: str, progress: Progress) -> dict[str, Any]:
+        """What a URI names, as plain JSON; a framework image is made on first use. Raises as `resolve`."""
+        origin = parse_reference(uri)
+        found = self.store.find(origin)
+        if found is None:
+            recipe = _recipe(uri, origin)
+            with locked(self._lock, shared=True):
+                found = _record(_recipe_state(recipe, make_recipe(self._environments, recipe, progress)), uri)
+        return asdict(found)
+
+    def publish(self, uri: str, record: Mapping[str, Any]) -> None:
+        """Name an image that `record` or a build has told of. Raises AwsError where the tag is immutable."""
+        self.store.put(_taggable(uri), Record(**{**record, "notes": tuple(record["notes"])}))
 
     def add(self, uri: str, source: str, progress: Progress) -> Record:
         """Give the image that `source` names (built on first use) a further name."""
@@ -108,10 +139,8 @@ class LocalImages:
             return self.store.put(reference, record)
         recipe = _recipe(source, origin)
         with locked(self._lock, shared=True):
-            environment = make_recipe(self._environments, recipe, progress)
-            config = Config(environment=recipe.environment)
-            state = State(next_key(environment.id), environment=environment, config=config, notes=recipe.notes)
-            return self._keep(reference, state, source)
+            state = _recipe_state(recipe, make_recipe(self._environments, recipe, progress))
+            return self.store.put(reference, _record(state, source))
 
     def remove(self, uri: str) -> list[Tag]:
         """Take a name away. Raises ValidationException when there is no such image."""
@@ -159,21 +188,10 @@ class LocalImages:
         """What a server, and each job's container, hold as long as they live."""
         return [self._settings.server_lock, *self._settings.jobs.glob("*/lock")]
 
-    def _base(self, name: str, line: int, progress: Progress) -> State:
+    def _base(self, name: str, line: int, progress: Progress, names: Mapping[str, Record]) -> State:
         reference = parse_reference(name)
-        return base_state(reference, self.store.find(reference), self._environments, self._trees, progress, line=line)
-
-    def _keep(self, reference: Reference, state: State, base: str) -> Record:
-        record = Record(
-            digest=state.digest,
-            tree=state.tree.key if state.tree else None,
-            environment=state.environment.id if state.environment else None,
-            config=state.config.stored(),
-            size=state.tree.size if state.tree else 0,
-            base=base,
-            notes=state.notes,
-        )
-        return self.store.put(reference, record)
+        record = names.get(str(reference)) or self.store.find(reference)
+        return base_state(reference, record, self._environments, self._trees, progress, line=line)
 
     def _stored(self, uri: str, record: Record) -> Image:
         state = stored_state(record, self._environments, self._trees)
@@ -212,6 +230,23 @@ class LocalImages:
             visible=(*environment.parents, *interpreter_folders()) if environment else (),
             notes=state.notes,
         )
+
+
+def _record(state: State, base: str) -> Record:
+    return Record(
+        digest=state.digest,
+        tree=state.tree.key if state.tree else None,
+        environment=state.environment.id if state.environment else None,
+        config=state.config.stored(),
+        size=state.tree.size if state.tree else 0,
+        base=base,
+        notes=state.notes,
+    )
+
+
+def _recipe_state(recipe: Recipe, environment: Environment) -> State:
+    config = Config(environment=recipe.environment)
+    return State(next_key(environment.id), environment=environment, config=config, notes=recipe.notes)
 
 
 def _recipe(uri: str, reference: Reference) -> Recipe:

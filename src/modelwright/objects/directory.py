@@ -62,6 +62,7 @@ class DirectoryStore:
         root.mkdir(parents=True, exist_ok=True)
         self._now = now
         self._in_use = in_use
+        self._listeners: list[Callable[[ObjectInfo], None]] = []
         self._closed = False
         self._swept = now()
         self._blobs = Blobs(root / "blobs", fsync=fsync)
@@ -255,6 +256,12 @@ class DirectoryStore:
         self._views.written(entry.info.bucket, encode_key(entry.info.key), entry.blob)
         if old is not None:
             self._collect([old])
+        for listener in self._listeners:
+            listener(entry.info)
+
+    def subscribe(self, stored: Callable[[ObjectInfo], None]) -> None:
+        """`stored(object)` after every write, before the writer hears of it. It must be quick and must not raise."""
+        self._listeners.append(stored)
 
     def _changed(self, bucket: str) -> None:
         """A bucket is not what it was; said before the writer hears that its write is done."""

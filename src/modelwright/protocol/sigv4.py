@@ -178,11 +178,7 @@ class _Check:
 
     def _seconds(self, timestamp: str) -> float:
         try:
-            if not _DATE.fullmatch(timestamp):
-                raise ValueError(timestamp)
-            parts = (timestamp[:4], *(timestamp[at : at + 2] for at in (4, 6, 9, 11, 13)))
-            year, month, day, hour, minute, second = map(int, parts)
-            return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+            return _epoch(timestamp)
         except ValueError:
             raise self.refuse.malformed(f"'{timestamp}' is not a date and time (YYYYMMDDTHHMMSSZ).") from None
 
@@ -267,6 +263,16 @@ _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-D
 def _fields(authorization: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in authorization[len(ALGORITHM) :].split(","))
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@lru_cache(maxsize=256)
+def _epoch(timestamp: str) -> float:
+    """Raises ValueError."""
+    if not _DATE.fullmatch(timestamp):
+        raise ValueError(timestamp)
+    parts = (timestamp[:4], *(timestamp[at : at + 2] for at in (4, 6, 9, 11, 13)))
+    year, month, day, hour, minute, second = map(int, parts)
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
 
 
 @lru_cache(maxsize=1024)

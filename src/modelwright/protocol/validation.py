@@ -66,6 +66,9 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
 _DEPARTURES = {
     ("DescribeTrainingJob", "modelArtifacts"),  # required, but there are none before the job has ended
     ("DescribeModelPackage", "modelPackageName"),  # a version's is `group/1`, which the pattern doesn't know
+    *(("BatchGetBuilds", member) for member in ("builds", "buildsNotFound")),  # they may be empty, as those below
+    *(("BatchGetProjects", member) for member in ("projects", "projectsNotFound")),
+    *(("ListBuilds", "ids"), ("ListBuildsForProject", "ids"), ("ListProjects", "projects")),
 }
 """Where AWS's own answers differ from its models."""
 

@@ -43,6 +43,12 @@ INTERFERING = (
 """Variables that would lead a client elsewhere, or let it send what our keys do not have."""
 
 _OWN_ENDPOINT = re.compile(r"AWS_ENDPOINT_URL_\w+|S3_ENDPOINT_URL|S3_ENDPOINT")
+_CODECOMMIT = "https://git-codecommit.*.amazonaws.com"
+_GIT_HELPER = (
+    '!f() { case "$1:$AWS_ACCESS_KEY_ID" in get:A???MW*) '
+    'echo "username=$AWS_ACCESS_KEY_ID${AWS_SESSION_TOKEN:+%$AWS_SESSION_TOKEN}"; '
+    'echo "password=$AWS_SECRET_ACCESS_KEY";; esac; }; f'
+)
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _TELEMETRY = "SAGEMAKER_USER_CONFIG_OVERRIDE"
 _TELEMETRY_FALLBACK = "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"
@@ -86,6 +92,7 @@ def client_environment(
         variables |= dict.fromkeys(BUNDLE_VARIABLES, bundle)
         variables |= dict.fromkeys((name for name in OVERRIDING_VARIABLES if name in before), bundle)
         variables |= dict.fromkeys(("HTTPS_PROXY", "https_proxy"), url)
+        variables |= _git(before, url, bundle)
     variables |= dict.fromkeys(("NO_PROXY", "no_proxy"), _no_proxy(before))
     return variables
 
@@ -158,6 +165,25 @@ def _telemetry(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]
     except OSError as error:
         raise ConfigurationError(f"{path} can't be written: {error.strerror or error}") from error
     return {_TELEMETRY_FALLBACK if user else _TELEMETRY: str(path)}
+
+
+def _git(environ: Mapping[str, str], url: str, bundle: str) -> dict[str, str]:
+    """How git (2.31 or newer) reaches CodeCommit's URLs, and ours, by environment alone.
+
+    A git with GnuTLS knows no SSL_CERT_FILE, and GIT_SSL_CAINFO would hide roots of the user's own configuration.
+    The helper hands out the access key only where it is one of ours: the secret of a real one must never be sent. What
+    the user's environment tells git in the same way goes on counting.
+    """
+    given = environ.get("GIT_CONFIG_COUNT", "")
+    first = int(given) if given.isdecimal() else 0
+    settings = [(f"http.{_CODECOMMIT}.proxy", url), (f"http.{_CODECOMMIT}.sslCAInfo", bundle)]
+    for place in (_CODECOMMIT, url):
+        # An empty helper takes out those of the user's own configuration, which would keep our keys.
+        settings += [(f"credential.{place}.helper", ""), (f"credential.{place}.helper", _GIT_HELPER)]
+    variables = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    for number, (key, value) in enumerate(settings, first):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 def _no_proxy(environ: Mapping[str, str]) -> str:

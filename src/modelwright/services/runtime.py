@@ -140,7 +140,7 @@ def _headers(parameters: Document) -> dict[str, str]:
 
 def _told(answer: Answer | StreamedAnswer) -> Document:
     result: Document = {"InvokedProductionVariant": answer.variant}
-    for member, name in (("ContentType", "Content-Type"), ("CustomAttributes", "X-Amzn-SageMaker-Custom-Attributes")):
+    for member, name in (("ContentType", "content-type"), ("CustomAttributes", "x-amzn-sagemaker-custom-attributes")):
         if name in answer.headers:
             result[member] = answer.headers[name]
     return result

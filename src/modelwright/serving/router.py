@@ -8,26 +8,22 @@ again. An instance that is taken out of the table is idle when its last request 
 from __future__ import annotations
 
 import asyncio
-import io
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import aiohttp
-
 from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.serving.client import Broken, Client, Exchange, Unreachable
+
+__all__ = ["Answer", "Broken", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer"]
 
 TIMEOUT = 60.0
 """Seconds for a whole answer, as AWS documents them."""
 STREAM_TIMEOUT = 8 * 60.0
 """Of one that streams."""
-LARGEST_ANSWER = 25 << 20
-KEEP_ALIVE = 1.5
-"""Seconds that an unused connection is kept: less than model servers do (gunicorn: 2), or they close it under us."""
-LARGE_BODY = 1 << 20
-"""Bytes; a longer body is sent in pieces."""
+PATH = "/invocations"
 
 
 class NoEndpoint(Exception):
@@ -46,10 +42,6 @@ class NoReplica(Exception):
     """No instance takes requests at this moment."""
 
 
-class Broken(Exception):
-    """The instance took the request and gave no proper answer."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """What the container said."""
@@ -66,24 +58,17 @@ class StreamedAnswer:
     Raises TimeoutError and Broken on the way.
     """
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, variant: str, deadline: float, give_back: Callable[[], None]
-    ) -> None:
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, exchange: Exchange, variant: str, give_back: Callable[[], None]) -> None:
+        self.headers: Mapping[str, str] = exchange.headers
         self.variant = variant
-        self._response = response
-        self._deadline = deadline
+        self._exchange = exchange
         self._give_back: Callable[[], None] | None = give_back
 
     def __aiter__(self) -> StreamedAnswer:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                piece = await self._response.content.readany()
-        except aiohttp.ClientError as error:
-            raise Broken(str(error) or type(error).__name__) from error
+        piece = await self._exchange.piece()
         if not piece:
             raise StopAsyncIteration
         return piece
@@ -92,10 +77,7 @@ class StreamedAnswer:
         """The connection is kept if all was read."""
         if self._give_back is not None:
             give_back, self._give_back = self._give_back, None
-            if not self._response.content.at_eof():
-                self._response.close()
-            else:
-                self._response.release()
+            self._exchange.close()
             give_back()
 
 
@@ -115,7 +97,7 @@ class Router:
         self._lock = threading.Lock()
         self._routes: dict[str, Routes] = {}
         self._loads: dict[str, _Load] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._random = random.Random()
 
@@ -142,82 +124,64 @@ class Router:
     # The requests' side
 
     async def invoke(self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The container's answer, whatever its status.
+        """The container's answer, whatever its status. Headers are told by names in lower case.
 
         Raises NoEndpoint, NoVariant, NoReplica, Broken, TimeoutError.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
-        response, chosen, give_back = await self._send(endpoint, variant, headers, body, deadline)
-        try:
-            async with asyncio.timeout_at(deadline), response:
-                return Answer(response.status, response.headers, await _whole(response), chosen)
-        except aiohttp.ClientError as error:
-            raise Broken(str(error) or type(error).__name__) from error
-        finally:
-            give_back()
+        tried: set[str] = set()
+        while True:
+            chosen, replica = self._take(endpoint, variant, tried)
+            try:
+                exchange = await self._instances().post(replica.port, PATH, headers, body, deadline)
+            except Unreachable:
+                tried.add(replica.id)
+            else:
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+            finally:
+                self._give_back(replica)
 
     async def stream(
         self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes
     ) -> Answer | StreamedAnswer:
         """The same, with an answer that comes in pieces; an Answer where the container said no."""
         deadline = asyncio.get_running_loop().time() + STREAM_TIMEOUT
-        response, chosen, give_back = await self._send(endpoint, variant, headers, body, deadline)
-        if 200 <= response.status < 300:
-            return StreamedAnswer(response, chosen, deadline, give_back)
-        try:
-            async with asyncio.timeout_at(deadline), response:
-                return Answer(response.status, response.headers, await _whole(response), chosen)
-        except aiohttp.ClientError as error:
-            raise Broken(str(error) or type(error).__name__) from error
-        finally:
-            give_back()
-
-    async def _send(
-        self, endpoint: str, wanted: str | None, headers: Mapping[str, str], body: bytes, deadline: float
-    ) -> tuple[aiohttp.ClientResponse, str, Callable[[], None]]:
-        """The head of an answer, the variant's name, and what must be called when the answer is over."""
         tried: set[str] = set()
         while True:
-            variant, replica = self._take(endpoint, wanted, tried)
-            give_back = partial(self._give_back, replica)
+            chosen, replica = self._take(endpoint, variant, tried)
+            give_back: Callable[[], None] = partial(self._give_back, replica)
             try:
-                async with asyncio.timeout_at(deadline):
-                    response = await self._client().post(_url(replica), data=_sent(body), headers=headers)
-            except aiohttp.ClientConnectorError:
-                give_back()
+                exchange = await self._instances().stream(replica.port, PATH, headers, body, deadline)
+                if 200 <= exchange.status < 300:
+                    streamed = StreamedAnswer(exchange, chosen.name, give_back)
+                    give_back = _nothing
+                    return streamed
+                try:
+                    await exchange.rest()
+                finally:
+                    exchange.close()
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+            except Unreachable:
                 tried.add(replica.id)
-            except aiohttp.ClientError as error:
+            finally:
                 give_back()
-                raise Broken(str(error) or type(error).__name__) from error
-            except BaseException:
-                give_back()
-                raise
-            else:
-                return response, variant.name, give_back
 
     def close(self) -> None:
         """Close the kept connections. Not from the loop's own thread, and while the loop still runs."""
-        if self._session is not None and self._loop is not None:
+        if self._client is not None and self._loop is not None:
             asyncio.run_coroutine_threadsafe(self.aclose(), self._loop).result(5)
 
     async def aclose(self) -> None:
         """The same, from the loop."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def _instances(self) -> Client:
+        if self._client is None:
             self._loop = asyncio.get_running_loop()
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                skip_auto_headers=("User-Agent", "Accept-Encoding"),
-                trust_env=False,
-            )
-        return self._session
+            self._client = Client()
+        return self._client
 
     def _take(self, endpoint: str, wanted: str | None, tried: set[str]) -> tuple[VariantRoutes, Replica]:
         """Choose, and count it as busy before anybody can take it out of service."""
@@ -226,10 +190,15 @@ class Router:
             if routes is None or not routes.variants:
                 raise NoEndpoint
             variant = self._variant(routes, wanted)
-            replicas = [replica for replica in variant.replicas if replica.id not in tried]
+            replicas: Sequence[Replica] = variant.replicas
+            if tried:
+                replicas = [replica for replica in replicas if replica.id not in tried]
             if not replicas:
                 raise NoReplica
-            replica = min(replicas, key=lambda one: (self._requests(one), self._random.random()))
+            if len(replicas) == 1:
+                replica = replicas[0]
+            else:
+                replica = min(replicas, key=lambda one: (self._requests(one), self._random.random()))
             self._loads.setdefault(replica.id, _Load()).requests += 1
             return variant, replica
 
@@ -259,18 +228,5 @@ class Router:
             then()
 
 
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    content = b""
-    while not response.content.at_eof():
-        content += await response.content.read(LARGEST_ANSWER + 1 - len(content))
-        if len(content) > LARGEST_ANSWER:
-            raise Broken(f"its answer is longer than {LARGEST_ANSWER} bytes")
-    return content
-
-
-def _sent(body: bytes) -> bytes | io.BytesIO:
-    return body if len(body) < LARGE_BODY else io.BytesIO(body)
-
-
-def _url(replica: Replica) -> str:
-    return f"http://127.0.0.1:{replica.port}/invocations"
+def _nothing() -> None:
+    """Somebody else gives it back."""

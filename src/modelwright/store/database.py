@@ -132,12 +132,17 @@ class Transaction:
 
     connection: Connection
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
+    _changed: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def execute(self, statement: Executable, parameters: Any = None) -> Any:
         return self.connection.execute(statement, parameters)
 
     def first(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
         return self.connection.execute(statement, parameters).first()
+
+    def changed(self, kind: str, name: str) -> None:
+        """Say that the resource was inserted, replaced or deleted: whoever subscribed is told after the commit."""
+        self._changed[kind, name] = None
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Do it when, and only when, this transaction has been committed."""
@@ -153,6 +158,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._sqlite = url.startswith("sqlite")
         self._writer = threading.Lock()
+        self._subscribers: list[Callable[[str, str], None]] = []
         self._engine = self._connect(url)
         try:
             self._migrate()
@@ -163,12 +169,20 @@ class Database:
     def write(self) -> Iterator[Transaction]:
         """One transaction; commits at the end of the block, rolls back when the block raises."""
         actions: list[Callable[[], None]] = []
+        changed: dict[tuple[str, str], None] = {}
         with self._writer if self._sqlite else _nothing(), self._engine.connect() as connection, connection.begin():
             if self._sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield Transaction(connection, actions)
+            yield Transaction(connection, actions, changed)
         for action in actions:
             action()
+        for kind, name in changed:
+            for told in self._subscribers:
+                told(kind, name)
+
+    def subscribe(self, told: Callable[[str, str], None]) -> None:
+        """`told(kind, name)` after every commit that changed this resource. It must return at once."""
+        self._subscribers.append(told)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

@@ -98,6 +98,7 @@ def insert_resource(
         transaction.execute(_INSERT, {**row, "created": created, "modified": created, "document": document})
     except IntegrityError as error:
         raise ResourceInUse(f"{kind} '{name}' already exists.") from error
+    transaction.changed(kind, name)
 
 
 def find_resource(transaction: Transaction, kind: str, name: str, *, lock: bool = False) -> Document | None:
@@ -128,6 +129,7 @@ def replace_resource(
     found = transaction.execute(_REPLACE if status is None else _REPLACE_WITH_STATUS, values)
     if found.rowcount == 0:
         raise ResourceNotFound(f"{kind} '{name}' does not exist.")
+    transaction.changed(kind, name)
 
 
 def delete_resource(transaction: Transaction, kind: str, name: str) -> bool:
@@ -138,6 +140,7 @@ def delete_resource(transaction: Transaction, kind: str, name: str) -> bool:
     transaction.execute(delete(resource_table).where(_columns.kind == kind, _columns.name == name))
     if row.arn:
         transaction.execute(delete(tag_table).where(tag_table.c.arn == row.arn))
+    transaction.changed(kind, name)
     return True
 
 

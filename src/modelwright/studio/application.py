@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from modelwright.errors import AwsError
-from modelwright.studio import data, executions, home, images, jobs, models, pipelines, settings
+from modelwright.studio import comparison, data, endpoints, executions, home, images, jobs, models, pipelines, settings
 from modelwright.studio.live import Live
 from modelwright.studio.outline import Parse
 from modelwright.studio.rendering import templates
@@ -55,8 +55,10 @@ class Studio:
             home.routes()
             + pipelines.routes(parse)
             + executions.routes(parse)
+            + comparison.routes(parse)
             + models.routes()
             + jobs.routes(live)
+            + endpoints.routes()
             + data.routes()
             + images.routes()
             + settings.routes()

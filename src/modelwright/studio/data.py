@@ -15,8 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
-from modelwright.studio.pipelines import Route
-from modelwright.studio.view import View, link
+from modelwright.studio.view import Route, View, link
 
 PER_PAGE = 200
 _PREVIEW_BYTES = 256 << 10

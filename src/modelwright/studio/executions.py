@@ -11,11 +11,12 @@ from typing import Any
 from starlette.responses import Response
 
 from modelwright.services.dispatch import Document
-from modelwright.studio import joblogs, outline
+from modelwright.studio import charts, joblogs, outline
 from modelwright.studio.joblogs import KINDS, Kind
 from modelwright.studio.outline import Definition, Parse
-from modelwright.studio.pipelines import ENDED, Route, step_labels, who
-from modelwright.studio.view import View, link
+from modelwright.studio.pipelines import step_labels
+from modelwright.studio.runs import ENDED, parameters, who
+from modelwright.studio.view import Route, View, link
 
 TABS = ("graph", "timeline", "parameters", "settings")
 PANELS = ("logs", "input", "output", "information")
@@ -44,7 +45,7 @@ class _Executions:
             "PipelineDefinition"
         ]
         definition = self._parse(text)
-        steps = {step["StepName"]: step for step in await _steps(view, arn)}
+        steps = {step["StepName"]: step for step in await steps_of(view, arn)}
         tab = view.argument("tab", "graph")
         tab = tab if tab in TABS else "graph"
         context: dict[str, Any] = {
@@ -62,9 +63,9 @@ class _Executions:
         elif tab == "timeline":
             context["bars"] = bars(execution, steps)
         elif tab == "parameters":
-            found = await view.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn, MaxResults=50)
-            defaults = {p.name: outline.shown(p.default) for p in definition.parameters.values()}
-            context |= {"parameters": found["PipelineParameters"], "defaults": defaults}
+            declared = definition.parameters.values()
+            defaults = {each.name: outline.shown(each.default) for each in declared if each.default is not None}
+            context |= {"parameters": await parameters(view, arn), "defaults": defaults}
         else:
             context["definition_text"] = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
         selected = view.argument("step")
@@ -84,8 +85,8 @@ class _Executions:
         """Everything about one step: what went in, what came out, what it said, why it failed."""
         step = definition.steps[name]
         chosen = view.argument("panel")
-        job = await _job(view, run)
-        panel: Document = {"step": step, "run": run or {}, "job": job, "log": None, "lines": []}
+        job = await job_of(view, run)
+        panel: Document = {"step": step, "run": run or {}, "job": job, "log": None, "lines": [], "charts": []}
         if chosen not in PANELS or (chosen == "logs" and job is None):
             chosen = "logs" if job is not None else "information"
         panel["tab"] = chosen
@@ -97,7 +98,12 @@ class _Executions:
                 panel["log"] = await joblogs.tail(view, job["kind"], job["name"])
                 if words:
                     panel["lines"] = await joblogs.search(view, job["kind"], job["name"], words)
-            elif run is not None and run["StepStatus"] == "Failed":
+            elif chosen == "output":
+                definitions = job["document"].get("AlgorithmSpecification", {}).get("MetricDefinitions", [])
+                if definitions:
+                    log = await joblogs.tail(view, job["kind"], job["name"], joblogs.SAMPLE)
+                    panel["charts"] = charts.of_log(definitions, log.lines)
+            if chosen != "logs" and run is not None and run["StepStatus"] == "Failed":
                 panel["lines"] = (await joblogs.tail(view, job["kind"], job["name"], _LAST_LINES)).lines
         panel["inputs"], panel["outputs"] = _inputs(step, job), _outputs(run, job)
         panel["links"] = _links(run)
@@ -127,7 +133,7 @@ async def _arn(view: View) -> str:
     return f"{pipeline['PipelineArn']}/execution/{view.argument('execution')}"
 
 
-async def _steps(view: View, arn: str) -> list[Document]:
+async def steps_of(view: View, arn: str) -> list[Document]:
     """All steps that have begun, in the order in which they did."""
     found: list[Document] = []
     token = None
@@ -150,6 +156,9 @@ def live_address(watched: list[str], kind: Kind | None = None, job: str = "") ->
 
 
 def _back(view: View) -> Response:
+    """To where the button was: the pipeline's list, or the execution."""
+    if view.field("back") == "list":
+        return view.go("pipelines", view.argument("name"))
     return view.go("pipelines", view.argument("name"), "executions", view.argument("execution"))
 
 
@@ -169,7 +178,7 @@ def _row(definition: Definition, name: str, run: Document | None) -> Document:
     }
 
 
-async def _job(view: View, run: Document | None) -> Document | None:
+async def job_of(view: View, run: Document | None) -> Document | None:
     """The job that a step ran, with its document."""
     metadata = (run or {}).get("Metadata", {})
     for kind in KINDS.values():

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from modelwright.services.dispatch import Document
 from modelwright.studio.joblogs import KINDS
-from modelwright.studio.pipelines import Route, identity, recent
+from modelwright.studio.runs import identity, recent
 from modelwright.studio.texts import LANGUAGES
-from modelwright.studio.view import LANGUAGE_COOKIE, ROOT, THEME_COOKIE, THEMES, View
+from modelwright.studio.view import LANGUAGE_COOKIE, ROOT, THEME_COOKIE, THEMES, Route, View
 
 _YEAR = 365 * 24 * 3600
 _SHOWN = 8

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from modelwright.studio.pipelines import Route
-from modelwright.studio.view import View
+from modelwright.studio.view import Route, View
 
 PER_PAGE = 50
 

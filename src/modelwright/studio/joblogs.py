@@ -11,6 +11,8 @@ from modelwright.studio.view import View, is_missing
 
 TAIL = 400
 """Lines that a page shows; the whole log is a download away."""
+SAMPLE = 10_000
+"""Lines in which metrics are looked for."""
 
 
 @dataclass(frozen=True)

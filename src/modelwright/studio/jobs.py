@@ -13,14 +13,12 @@ from modelwright.studio import charts, joblogs
 from modelwright.studio.executions import live_address
 from modelwright.studio.joblogs import KINDS, Kind
 from modelwright.studio.live import Live
-from modelwright.studio.pipelines import Route
-from modelwright.studio.view import View
+from modelwright.studio.view import Route, View
 
 PER_PAGE = 25
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 ENDED = ("Completed", "Failed", "Stopped")
 TABS = ("logs", "metrics", "parameters", "inputs", "settings")
-_SAMPLE_LINES = 10_000
 
 
 def routes(live: Live) -> list[Route]:
@@ -93,7 +91,7 @@ async def one(view: View) -> Response:
     elif tab == "metrics":
         definitions = job.get("AlgorithmSpecification", {}).get("MetricDefinitions", [])
         if definitions:
-            log = await joblogs.tail(view, kind, name, _SAMPLE_LINES)
+            log = await joblogs.tail(view, kind, name, joblogs.SAMPLE)
             context["charts"] = charts.of_log(definitions, log.lines)
     started = job.get("TrainingStartTime", job.get("ProcessingStartTime"))
     return view.page(

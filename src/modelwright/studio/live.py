@@ -19,6 +19,8 @@ HEARTBEAT = 20.0
 """Seconds after which a silent connection says that it is still there."""
 LOG = "log:"
 """Before the name of a job's event stream: its log has new lines."""
+RESOURCE = "resource/"
+"""Before a resource's kind and name: most have no event stream of their own."""
 
 ReadLog = Callable[[str], Awaitable[tuple[list[dict[str, Any]], str]]]
 """The lines after a place, and the place after them."""
@@ -40,6 +42,10 @@ class Live:
     def wake_log(self, stream: str) -> None:
         """A job's log has new lines."""
         self.wake(LOG + stream)
+
+    def wake_resource(self, kind: str, name: str) -> None:
+        """A resource was inserted, changed or deleted; pages watch `resource/KIND/NAME`."""
+        self.wake(f"{RESOURCE}{kind}/{name}")
 
     def close(self) -> None:
         """End every connection: the server stops. From the event loop."""

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from typing import Any
-
 from starlette.responses import Response
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
-from modelwright.studio import joblogs
-from modelwright.studio.data import pieces, split_uri
+from modelwright.studio import joblogs, reports
 from modelwright.studio.joblogs import KINDS
-from modelwright.studio.pipelines import Route, identity, who
-from modelwright.studio.view import View, is_missing, link
+from modelwright.studio.runs import identity, who
+from modelwright.studio.view import Route, View, link
 
 PER_PAGE = 25
 APPROVALS = ("Approved", "Rejected", "PendingManualApproval")
-_REPORT_BYTES = 2 << 20
-_MOST_METRICS = 200
 
 
 def routes() -> list[Route]:
@@ -93,13 +86,12 @@ async def version(view: View) -> Response:
             problem = error.message
         else:
             return view.go("models", group["ModelPackageGroupName"], str(package["ModelPackageVersion"]))
-    reports = await _reports(view, package)
     return view.page(
         "version.html",
         http_status=400 if problem else 200,
         package=package,
         group=group,
-        reports=reports,
+        reports=await _reports(view, package),
         containers=package.get("InferenceSpecification", {}).get("Containers", []),
         origin=await _origin(view, package),
         approvals=APPROVALS,
@@ -114,46 +106,10 @@ async def _reports(view: View, package: Document) -> list[Document]:
     for area, parts in package.get("ModelMetrics", {}).items():
         for part, source in parts.items():
             if isinstance(source, dict) and "S3Uri" in source:
-                rows, problem = await _metrics(view, source["S3Uri"])
+                document, problem = await reports.read(view, source["S3Uri"])
+                rows = reports.rows(document)
                 found.append({"title": f"{area} / {part}", "uri": source["S3Uri"], "rows": rows, "problem": problem})
     return found
-
-
-async def _metrics(view: View, uri: str) -> tuple[list[tuple[str, Any]], str]:
-    place = split_uri(uri)
-    if place is None:
-        return [], "This is not an S3 address."
-    try:
-        found = await view.call("GetObject", "s3", Bucket=place[0], Key=place[1])
-    except AwsError as error:
-        if not is_missing(error):
-            raise
-        return [], "The report is not there any more."
-    body, size = [], 0
-    async with contextlib.aclosing(pieces(found["Body"])) as read:
-        async for piece in read:
-            body.append(piece)
-            size += len(piece)
-            if size > _REPORT_BYTES:
-                return [], "The report is too long to be shown."
-    try:
-        document = json.loads(b"".join(body))
-    except ValueError:
-        return [], "The report is not JSON."
-    return list(flatten(document).items())[:_MOST_METRICS], ""
-
-
-def flatten(document: Any, path: str = "") -> dict[str, Any]:
-    """Every number, text and truth value of a document by its path. A metric's `value` goes by the metric's name."""
-    if isinstance(document, dict):
-        found: dict[str, Any] = {}
-        for key, value in document.items():
-            further = path if key == "value" and path else f"{path}.{key}" if path else str(key)
-            found |= flatten(value, further)
-        return found
-    if isinstance(document, list):
-        return {path: json.dumps(document)} if len(json.dumps(document)) <= 200 else {path: f"[{len(document)}]"}
-    return {path: document}
 
 
 async def _origin(view: View, package: Document) -> Document:

@@ -35,6 +35,15 @@ class Branch(Protocol):
     def outcome(self) -> bool: ...
 
 
+class PropertyFile(Protocol):
+    """A JSON file that a step writes for others to read: `path` below the output."""
+
+    @property
+    def output(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+
+
 class Step(Protocol):
     """A step of a parsed definition."""
 
@@ -52,6 +61,8 @@ class Step(Protocol):
     def branch(self) -> Branch | None: ...
     @property
     def conditions(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def property_files(self) -> Mapping[str, PropertyFile]: ...
 
 
 class Definition(Protocol):

@@ -1,9 +1,9 @@
-"""Pipelines: the list, a pipeline's tabs, and the form that starts an execution."""
+"""Pipelines: the list, a pipeline's tabs (its executions: `runs`), and the form that starts an execution."""
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,15 @@ from starlette.responses import Response
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
-from modelwright.studio import outline
+from modelwright.studio import differences, outline, runs
 from modelwright.studio.outline import Definition, Parse
-from modelwright.studio.texts import STATUSES, STEP_TYPES
-from modelwright.studio.view import View
-
-Page = Callable[[View], Awaitable[Response]]
-Route = tuple[str, tuple[str, ...], Page]
-"""Path, methods, page."""
+from modelwright.studio.runs import identity, recent, who
+from modelwright.studio.texts import STEP_TYPES
+from modelwright.studio.view import Route, View
 
 PER_PAGE = 25
 MARKS = 8
-EXECUTION_STATUSES = ("Executing", "Stopping", "Stopped", "Failed", "Succeeded")
-ENDED = ("Stopped", "Failed", "Succeeded", "CompletedWithFailures")
-TABS = ("executions", "graph", "parameters", "settings")
+TABS = ("executions", "graph", "parameters", "versions", "settings")
 _FIELD = "parameter."
 """Before a parameter's name in the form."""
 
@@ -36,23 +31,6 @@ def routes(parse: Parse) -> list[Route]:
         ("/pipelines/{name}", ("GET",), pages.one),
         ("/pipelines/{name}/start", ("GET", "POST"), pages.start),
     ]
-
-
-def identity(arn: str) -> str:
-    """An execution's id."""
-    return arn.rpartition("/")[2]
-
-
-async def recent(view: View, pipeline: str, limit: int) -> list[Document]:
-    """A pipeline's newest executions, each with its pipeline's name."""
-    found = await view.call("ListPipelineExecutions", PipelineName=pipeline, MaxResults=limit)
-    return [{**execution, "PipelineName": pipeline} for execution in found["PipelineExecutionSummaries"]]
-
-
-def who(document: Document, member: str = "CreatedBy") -> str:
-    """Who did it: a user profile's name, or what an identity's ARN ends with."""
-    by = document.get(member, {})
-    return str(by.get("UserProfileName") or by.get("IamIdentity", {}).get("Arn", "").rpartition("/")[2])
 
 
 def step_labels(view: View) -> dict[str, str]:
@@ -98,55 +76,41 @@ class _Pipelines:
         tab = tab if tab in TABS else "executions"
         context: dict[str, Any] = {"pipeline": pipeline, "tab": tab, "definition": definition, "shown": outline.shown}
         if tab == "executions":
-            context |= await self._executions(view, pipeline)
+            context |= await runs.page(view, pipeline, list(definition.parameters))
         elif tab == "graph":
             context |= {"graph": outline.graph(definition, {}, step_labels(view))}
+        elif tab == "versions":
+            context |= await self._versions(view, pipeline)
         elif tab == "settings":
-            versions = await view.call("ListPipelineVersions", PipelineName=pipeline["PipelineName"], MaxResults=100)
-            context |= {"versions": versions["PipelineVersionSummaries"], "created_by": who(pipeline)}
+            context |= {"created_by": who(pipeline), "modified_by": who(pipeline, "LastModifiedBy")}
         return view.page("pipeline.html", identity=identity, **context)
 
-    async def _executions(self, view: View, pipeline: Document) -> Document:
-        """One page of the executions. The plain list comes from an index; words and states are searched for."""
-        search, status = view.argument("search").strip(), view.argument("status")
-        sort, order = view.argument("sort", "created"), view.argument("order", "down")
-        status = status if status in STATUSES else ""
-        ordered = "Ascending" if order == "up" else "Descending"
-        token = view.argument("page") or None
-        if not search and not status and sort == "created":
-            found = await view.call(
-                "ListPipelineExecutions", PipelineName=pipeline["PipelineName"], SortOrder=ordered, NextToken=token,
-                MaxResults=PER_PAGE,
-            )  # fmt: skip
-            executions = [
-                await view.call("DescribePipelineExecution", PipelineExecutionArn=each["PipelineExecutionArn"])
-                for each in found["PipelineExecutionSummaries"]
-            ]
+    async def _versions(self, view: View, pipeline: Document) -> Document:
+        """All versions, and what differs between two of them: the last two where the address names none."""
+        name = pipeline["PipelineName"]
+        found = await view.call(
+            "ListPipelineVersions", PipelineName=name, MaxResults=PER_PAGE, NextToken=view.argument("page") or None,
+            SortOrder="Descending",
+        )  # fmt: skip
+        versions = found["PipelineVersionSummaries"]
+        numbers = [version["PipelineVersionId"] for version in versions]
+        chosen = [view.argument("before"), view.argument("after")]
+        if all(text.isdigit() and len(text) < 10 for text in chosen):
+            before, after = (int(text) for text in chosen)
+        elif len(numbers) > 1:
+            before, after = numbers[1], numbers[0]
         else:
-            filters = [{"Name": "PipelineArn", "Operator": "Equals", "Value": pipeline["PipelineArn"]}]
-            if search:
-                filters.append({"Name": "PipelineExecutionDisplayName", "Operator": "Contains", "Value": search})
-            if status:
-                filters.append({"Name": "PipelineExecutionStatus", "Operator": "Equals", "Value": status})
-            by = {
-                "name": "PipelineExecutionDisplayName", "status": "PipelineExecutionStatus",
-                "modified": "LastModifiedTime",
-            }.get(sort, "CreationTime")  # fmt: skip
-            found = await view.call(
-                "Search", Resource="PipelineExecution", SearchExpression={"Filters": filters}, SortBy=by,
-                SortOrder=ordered, NextToken=token, MaxResults=PER_PAGE,
-            )  # fmt: skip
-            executions = [each["PipelineExecution"] for each in found["Results"]]
+            return {"versions": versions, "next": found.get("NextToken"), "before": 0, "after": 0, "changes": None}
+        texts = [
+            (await view.call("DescribePipeline", PipelineName=name, PipelineVersionId=number))["PipelineDefinition"]
+            for number in (before, after)
+        ]
         return {
-            "executions": executions,
+            "versions": versions,
             "next": found.get("NextToken"),
-            "search": search,
-            "status": status,
-            "statuses": EXECUTION_STATUSES,
-            "sort": sort,
-            "order": order,
-            "ended": ENDED,
-            "who": who,
+            "before": before,
+            "after": after,
+            "changes": differences.changes(*(json.loads(text) for text in texts)),
         }
 
     async def start(self, view: View) -> Response:
@@ -185,9 +149,10 @@ class _Pipelines:
     async def _values_of(self, view: View, pipeline: Document, execution: str, known: dict[str, str]) -> dict[str, str]:
         """What an earlier execution was started with."""
         arn = f"{pipeline['PipelineArn']}/execution/{execution}"
-        found = await view.find("ListPipelineParametersForExecution", PipelineExecutionArn=arn, MaxResults=50)
-        given = found["PipelineParameters"] if found else []
-        return {pair["Name"]: pair["Value"] for pair in given if pair["Name"] in known}
+        if await view.find("DescribePipelineExecution", PipelineExecutionArn=arn) is None:
+            return {}
+        given = await runs.parameters(view, arn)
+        return {name: value for name, value in given.items() if name in known}
 
     def _form(
         self,

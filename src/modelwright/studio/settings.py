@@ -6,8 +6,7 @@ import shutil
 
 from starlette.responses import Response
 
-from modelwright.studio.pipelines import Route
-from modelwright.studio.view import THEMES, View
+from modelwright.studio.view import THEMES, Route, View
 
 
 def routes() -> list[Route]:

@@ -39,6 +39,11 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "PendingManualApproval": ("warn", "Pending manual approval"),
     "Approved": ("ok", "Approved"),
     "Rejected": ("bad", "Rejected"),
+    "InService": ("ok", "In service"),
+    "Creating": ("run", "Creating"),
+    "Updating": ("run", "Updating"),
+    "RollingBack": ("warn", "Rolling back"),
+    "Deleting": ("warn", "Deleting"),
     "": ("idle", "Not started"),
 }
 """AWS's status -> (its colour's name everywhere, what it is called)."""

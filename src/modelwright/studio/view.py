@@ -5,7 +5,7 @@ Pages act by `call` alone. Every POST has been checked for its form's token befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -71,6 +71,10 @@ class View:
         in_path = self.request.path_params.get(name)
         return str(in_path) if in_path is not None else self.request.query_params.get(name, default)
 
+    def arguments(self, name: str) -> list[str]:
+        """A part of the URL's query that may come more than once."""
+        return [value for value in self.request.query_params.getlist(name) if value]
+
     def field(self, name: str) -> str:
         """A text field of the form that was sent."""
         value = self.form.get(name, "")
@@ -107,13 +111,14 @@ class View:
 
     def same(self, **changes: str | None) -> str:
         """This page's address with another query; None takes a part out."""
-        query = dict(self.request.query_params)
-        for name, value in changes.items():
-            if value is None:
-                query.pop(name, None)
-            else:
-                query[name] = value
+        query = [(name, value) for name, value in self.request.query_params.multi_items() if name not in changes]
+        query += [(name, value) for name, value in changes.items() if value is not None]
         return f"?{urlencode(query)}" if query else self.request.url.path
+
+
+Page = Callable[[View], Awaitable[Response]]
+Route = tuple[str, tuple[str, ...], Page]
+"""Path, methods, page."""
 
 
 def link(*parts: str, **query: str) -> str:

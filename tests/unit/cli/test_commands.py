@@ -62,7 +62,7 @@ def test_without_a_command_there_is_help(modelwright):
     [
         (["sttus"], "There is no command 'sttus'. Did you mean status? See: modelwright --help"),
         (["e", "list"], "'e' may be endpoints, env or executions. See: modelwright --help"),
-        (["d"], "'d' may be demo, doctor or down. See: modelwright --help"),
+        (["d"], "'d' may be demo, deployments, doctor or down. See: modelwright --help"),
         (["zzz"], "There is no command 'zzz'. See: modelwright --help"),
         (["jobs", "lst"], "There is no command 'lst'. Did you mean list? See: modelwright jobs --help"),
         (["jobs", "list", "--limt", "3"], "Did you mean '--limit'? See: modelwright jobs list --help"),

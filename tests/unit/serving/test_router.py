@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.serving.client import _head
 from modelwright.serving.router import Broken, NoEndpoint, NoReplica, NoVariant, Router
 
 
@@ -162,3 +163,96 @@ def test_a_streamed_answer_counts_until_it_is_closed():
             assert router.when_idle("a", lambda: None)
 
     drive(scenario)
+
+
+@asynccontextmanager
+async def raw(*answers):
+    """A server that gives these answers, one a request, on as many connections as are made; None closes."""
+    made, waiting = [], list(answers)
+
+    async def serve(reader, writer):
+        made.append(writer)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                answer = waiting.pop(0)
+                if answer is None:
+                    break
+                writer.write(answer)
+                if b"HTTP/1.0" in answer:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Replica("r", server.sockets[0].getsockname()[1]), made
+    finally:
+        server.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_a_connection_is_used_again():
+    async def scenario(router):
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        async with raw(OK, OK, chunked, OK) as (one, made):
+            router.publish(routes(("v", 1, one)))
+            assert [await ask(router) for _ in range(4)] == ["ok"] * 4
+            assert len(made) == 1
+
+    drive(scenario)
+
+
+def test_one_that_is_to_be_closed_is_not():
+    async def scenario(router):
+        closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        async with raw(closing, OK) as (one, made):
+            router.publish(routes(("v", 1, one)))
+            assert [await ask(router) for _ in range(2)] == ["ok"] * 2
+            assert len(made) == 2
+
+    drive(scenario)
+
+
+def test_an_answer_that_ends_with_its_connection():
+    async def scenario(router):
+        async with raw(b"HTTP/1.0 200 OK\r\n\r\nold manners") as (one, _):
+            router.publish(routes(("v", 1, one)))
+            assert await ask(router) == "old manners"
+
+    drive(scenario)
+
+
+def test_one_that_only_says_that_it_will_answer():
+    async def scenario(router):
+        async with raw(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, OK) as (one, made):
+            router.publish(routes(("v", 1, one)))
+            assert [await ask(router), await ask(router)] == ["ok", "ok"]
+            assert len(made) == 1
+
+    drive(scenario)
+
+
+def test_what_breaks_is_not_sent_again():
+    async def scenario(router):
+        async with raw(OK, None, OK) as (one, _):
+            router.publish(routes(("v", 1, one)))
+            assert await ask(router) == "ok"
+            with pytest.raises(Broken, match="before the answer was complete"):
+                await ask(router)
+            assert await ask(router) == "ok"
+
+    drive(scenario)
+
+
+def test_no_header_can_bring_another():
+    head = _head(8080, "/invocations", {"Content-Type": "x\r\nContent-Length: 99999"}, 0)
+    assert [line.split(b":")[0] for line in head.split(b"\r\n")[1:-2]] == [
+        b"Host",
+        b"Content-Type",
+        b"Accept",
+        b"Content-Length",
+    ]

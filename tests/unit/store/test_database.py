@@ -5,6 +5,7 @@ from sqlalchemy import insert, select, text, update
 
 from modelwright.errors import ConfigurationError, ModelwrightError
 from modelwright.store.database import SCHEMA_VERSION, Database, schema_table, tag_table
+from modelwright.store.resources import delete_resource, insert_resource, replace_resource
 
 
 class Refused(ModelwrightError):
@@ -47,6 +48,25 @@ def test_actions_wait_for_the_commit(database):
         transaction.after_commit(lambda: seen.append(keys(database)))
         assert seen == []
     assert seen == [["x"]], "the action sees what was committed"
+
+
+def test_who_subscribed_is_told_what_was_committed_and_nothing_else(database):
+    seen = []
+    database.subscribe(lambda kind, name: seen.append((kind, name)))
+    with database.write() as transaction:
+        insert_resource(transaction, "Model", "m", {}, created=1.0)
+        replace_resource(transaction, "Model", "m", {"a": 1}, modified=2.0)
+        assert seen == []
+    assert seen == [("Model", "m")]
+
+    def fail():
+        with database.write() as transaction:
+            delete_resource(transaction, "Model", "m")
+            raise Refused("no")
+
+    with pytest.raises(Refused):
+        fail()
+    assert seen == [("Model", "m")]
 
 
 def test_actions_of_what_was_rolled_back_never_happen(database):

@@ -8,10 +8,11 @@ import pytest
 
 import modelwright.studio
 from modelwright.pipelines.definition import parse
-from modelwright.studio import charts, outline
+from modelwright.studio import charts, differences, outline, predictions
+from modelwright.studio.endpoints import presented
 from modelwright.studio.executions import bars
-from modelwright.studio.models import flatten
 from modelwright.studio.rendering import duration, number, size
+from modelwright.studio.reports import flatten
 
 CONDITION = {"Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}], "ElseSteps": []}
 
@@ -91,6 +92,68 @@ def test_a_long_metric_is_thinned_and_keeps_its_last_value():
     assert chart.last == 9999.0
     assert len(chart.line.split()) <= 402
     assert charts.chart("flat", [3.0]).line == "0.0,60.0"
+
+
+def test_definitions_differ_by_steps_parameters_and_values():
+    training = {"Name": "Train", "Type": "Training", "Arguments": {"InputDataConfig": [{"ChannelName": "a", "S": 1}]}}
+    gate = {
+        "Name": "Gate",
+        "Type": "Condition",
+        "Arguments": {**CONDITION, "IfSteps": [{"Name": "Old", "Type": "Fail"}]},
+    }
+    before = {"Parameters": [{"Name": "P", "DefaultValue": 1}], "Steps": [training, gate]}
+    after = json.loads(json.dumps(before))
+    after["Steps"][0]["Arguments"]["InputDataConfig"][0]["S"] = {"Get": "Parameters.P"}
+    after["Steps"][1]["Arguments"]["IfSteps"] = []
+    found = {(change.kind, change.name): change for change in differences.changes(before, after)}
+    assert set(found) == {("changed", "Train"), ("changed", "Gate"), ("removed", "Old")}
+    (detail,) = found["changed", "Train"].details
+    assert (detail.path, detail.before, detail.after) == (
+        "Arguments.InputDataConfig.a.S",
+        "1",
+        '{"Get": "Parameters.P"}',
+    )
+    assert {sign for sign, _ in found["removed", "Old"].lines} == {"-"}
+    assert differences.changes(before, before) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        3,
+        "x",
+        {},
+        [],
+        [1],
+        {"predictions": 5},
+        [{"box": [1, 2]}],
+        [{"box": [1, 2, 3, float("nan")]}],
+        [{"box": "x"}],
+    ],
+)
+def test_what_is_no_prediction_is_not_drawn(answer):
+    assert predictions.drawing(answer) is None
+
+
+def test_bones_join_what_is_certain():
+    points = [
+        {"name": "left_hip", "x": 1, "y": 2, "confidence": 0.9},
+        {"name": "left_knee", "x": 3, "y": 4, "confidence": 0.8},
+        {"name": "left_ankle", "x": 5, "y": 6, "confidence": 0.1}, {"name": "odd", "x": None, "y": 1},
+    ]  # fmt: skip
+    drawn = predictions.drawing([{"box": [0, 0, 10, 20], "keypoints": points, "confidence": 0.5}])
+    assert drawn.points == ((1.0, 2.0), (3.0, 4.0))
+    assert drawn.lines == (((3.0, 4.0), (1.0, 2.0)),)
+    assert drawn.boxes == ((0.0, 0.0, 10.0, 20.0, "0.50"),)
+    assert (drawn.width, drawn.height) == (10.0, 20.0)
+
+
+def test_an_answer_is_shown_as_what_it_is():
+    assert presented(b'{"a":1}', "application/json")["text"] == '{\n  "a": 1\n}'
+    assert presented(b"1,2", "text/csv") == {"kind": "text", "text": "1,2", "cut": False}
+    assert presented(b"\xff\xd8", "application/octet-stream") == {"kind": "none"}
+    assert presented(b"PNG", "image/png") == {"kind": "image", "image": "UE5H"}
 
 
 def test_reports_are_flattened():

@@ -111,7 +111,17 @@ def user(browser):
     return browser.sign_in()
 
 
-PAGES = ["/", "/pipelines", "/models", "/jobs/training", "/jobs/processing", "/data", "/images", "/settings"]
+PAGES = [
+    "/",
+    "/pipelines",
+    "/models",
+    "/jobs/training",
+    "/jobs/processing",
+    "/endpoints",
+    "/data",
+    "/images",
+    "/settings",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -159,7 +169,7 @@ def test_a_wrong_secret_is_refused(browser):
 
 def test_the_printed_link_signs_in_once(browser):
     key = browser.platform.keys.admin
-    path = sign_in_address("", links(key.secret, 0, 0, time.time), key.id)
+    path = sign_in_address("", links(browser.platform.keys.signing("studio links"), 0, 0, time.time), key.id)
     assert COOKIE in browser("GET", path).cookies
     other = Browser(browser.platform)
     assert other("GET", path).status_code == 401
@@ -208,7 +218,16 @@ def test_pages_carry_no_script_and_no_style_and_nothing_of_others(user, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/pipelines/none", "/models/none", "/jobs/training/none", "/jobs/other", "/data/none-such"]
+    "path",
+    [
+        "/nowhere",
+        "/pipelines/none",
+        "/models/none",
+        "/jobs/training/none",
+        "/jobs/other",
+        "/data/none-such",
+        "/endpoints/none",
+    ],
 )
 def test_what_is_not_there_is_said(user, path):
     answer = user.get(path)
@@ -272,7 +291,7 @@ def test_what_the_door_refuses_is_told_in_the_form(user):
     assert 'value="not a name!"' in answer.text
 
 
-@pytest.mark.parametrize("tab", ["executions", "graph", "parameters", "settings", "nonsense"])
+@pytest.mark.parametrize("tab", ["executions", "graph", "parameters", "versions", "settings", "nonsense"])
 def test_a_pipelines_tabs(user, tab):
     user.pipeline()
     answer = user.get(f"/pipelines/Pose?tab={tab}")
@@ -300,6 +319,63 @@ def test_executions_are_paged_sorted_and_searched_by_the_address(user, query):
     assert sorted(names + rest) == sorted(f"run-{n}" for n in range(27))
     if query.startswith("sort=name"):
         assert names == sorted(f"run-{n}" for n in range(27))[:25]
+
+
+def started(user, **parameters):
+    found = user.call(
+        "StartPipelineExecution", PipelineName="Pose", ClientRequestToken=uuid.uuid4().hex,
+        PipelineParameters=[{"Name": name, "Value": value} for name, value in parameters.items()],
+    )  # fmt: skip
+    return found["PipelineExecutionArn"].rpartition("/")[2]
+
+
+def test_chosen_parameters_are_columns_and_stay_in_the_address(user):
+    user.pipeline()
+    started(user, Epochs="11")
+    plain = user.get("/pipelines/Pose").text
+    assert '<td class="value">11</td>' not in plain
+    page = user.get("/pipelines/Pose?column=Epochs&column=Mode&column=Nothing").text
+    assert '<td class="value">11</td>' in page
+    assert '<td class="value">fast</td>' in page
+    assert '<th scope="col">Nothing</th>' not in page
+    assert "column=Epochs&amp;column=Mode" in re.search(r'href="([^"]*sort=name[^"]*)"', page)[1]
+
+
+def test_executions_side_by_side(user):
+    user.pipeline()
+    first = started(user, Epochs="3")
+    definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": PARAMETERS, "Steps": []}
+    definition["Steps"] = [{**STEPS[0], "Name": "Gate"}]
+    user.call("UpdatePipeline", PipelineName="Pose", PipelineDefinition=json.dumps(definition))
+    second = started(user, Epochs="5")
+    page = user.get(f"/pipelines/Pose/compare?execution={first}&execution={second}").text
+    rows = dict(re.findall(r'<tr( class="differs")?><th scope="row">(Epochs|Mode)', page)[i][::-1] for i in range(2))
+    assert rows == {"Epochs": ' class="differs"', "Mode": ""}
+    assert re.search(r'removed</span></td><td>Step <span class="strong">Check', page)
+    assert re.search(r'added</span></td><td>Step <span class="strong">Gate', page)
+    only = user.get(f"/pipelines/Pose/compare?execution={first}&execution={second}&only=differences").text
+    assert '<th scope="row">Mode' not in only
+    assert "Choose two or more executions" in user.get(f"/pipelines/Pose/compare?execution={first}").text
+    assert user.get(f"/pipelines/Pose/compare?execution={first}&execution=none").status_code == 404
+
+
+def test_versions_of_a_pipeline_and_what_changed(user):
+    user.pipeline()
+    assert "only one version" in user.get("/pipelines/Pose?tab=versions").text
+    changed = [{**PARAMETERS[0], "DefaultValue": 9}, PARAMETERS[1]]
+    definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": changed, "Steps": STEPS}
+    user.call("UpdatePipeline", PipelineName="Pose", PipelineDefinition=json.dumps(definition))
+    page = user.get("/pipelines/Pose?tab=versions").text
+    assert "From version 1 to version 2" in page
+    assert re.search(r"DefaultValue</span> <del class=\"value\">3</del> → <ins class=\"value\">9</ins>", page)
+    assert "From version 2 to version 1" in user.get("/pipelines/Pose?tab=versions&before=2&after=1").text
+    assert user.get("/pipelines/Pose?tab=versions&before=1&after=7").status_code == 404
+
+
+def test_an_execution_is_stopped_from_the_list(user):
+    user.pipeline()
+    answer = user.post(f"/pipelines/Pose/executions/{started(user)}/stop", back="list")
+    assert answer.headers["location"] == "/studio/pipelines/Pose"
 
 
 @pytest.mark.parametrize("tab", ["graph", "timeline", "parameters", "settings"])
@@ -340,6 +416,62 @@ def test_a_version_shows_its_report_and_is_approved_with_a_comment(user):
     assert user.post("/models/Group/1", status="Perhaps").status_code == 400
     (package,) = user.call("ListModelPackages", ModelPackageGroupName="Group")["ModelPackageSummaryList"]
     assert package["ModelApprovalStatus"] == "Approved"
+
+
+def endpoint(user):
+    """An endpoint as CreateEndpoint leaves it: nobody drives it here, so it stays Creating."""
+    container = {"Image": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"}
+    user.call("CreateModel", ModelName="m", PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {
+        "VariantName": "All", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 2,
+        "InitialVariantWeight": 1.5,
+    }  # fmt: skip
+    user.call("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+    user.call("CreateEndpoint", EndpointName="pose", EndpointConfigName="c")
+
+
+def test_an_endpoint_its_variants_and_what_it_refuses(user):
+    endpoint(user)
+    assert "0/2" in user.get("/endpoints").text
+    page = user.get("/endpoints/pose").text
+    assert 'name="weight.All" value="1.5"' in page
+    assert "ml.m5.large" in page
+    for tab in ("invoke", "logs", "settings"):
+        assert user.get(f"/endpoints/pose?tab={tab}").status_code == 200
+    wrong = user.post("/endpoints/pose/weights", **{"weight.All": "much", "count.All": "1"})
+    assert wrong.status_code == 400
+    assert "Enter numbers" in wrong.text
+    refused = user.post("/endpoints/pose/weights", **{"weight.All": "2", "count.All": "1"})
+    assert refused.status_code == 400
+    assert "Cannot update in-progress endpoint" in refused.text
+    answer = user.post("/endpoints/pose", text="{}", type="application/json")
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert user.post("/endpoints/pose/delete").headers["location"] == "/studio/endpoints"
+    assert user.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Deleting"
+
+
+def test_an_answer_with_boxes_is_drawn(user, monkeypatch):
+    endpoint(user)
+    sent = {}
+    real = user.platform.dispatcher.acall
+
+    async def answering(context, service, operation, parameters):
+        if operation != "InvokeEndpoint":
+            return await real(context, service, operation, parameters)
+        sent.update(parameters)
+        found = {"confidence": 0.9, "box": [1, 2, 11, 22], "keypoints": [{"name": "nose", "x": 5, "y": 6}]}
+        body = json.dumps({"image": {"width": 40, "height": 30}, "predictions": [found]}).encode()
+        return {"Body": body, "ContentType": "application/json", "InvokedProductionVariant": "All"}
+
+    monkeypatch.setattr(user.platform.dispatcher, "acall", answering)
+    data = {"form-token": user.token, "type": "", "text": "", "accept": "", "variant": "All"}
+    files = {"file": ("bus.jpg", b"jpeg", "image/jpeg")}
+    page = user("POST", "/studio/endpoints/pose", data=data, files=files).text
+    assert (sent["Body"], sent["ContentType"], sent["TargetVariant"]) == (b"jpeg", "image/jpeg", "All")
+    assert 'viewBox="0 0 40.0 30.0"' in page
+    assert '<rect x="1.0" y="2.0" width="10.0" height="20.0"/>' in page
+    assert "1 boxes, 1 points" in page
 
 
 def test_files_go_up_are_looked_at_and_go_away(user):

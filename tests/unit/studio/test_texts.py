@@ -14,7 +14,27 @@ from modelwright.studio.korean import KOREAN
 FOLDER = Path(modelwright.studio.__file__).parent
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
 CALL = re.compile(r"""\bt\(\s*'((?:[^'\\]|\\.)*)'""")
-UNTRANSLATED = {"Modelwright", "modelwright studio", "0 s", "·", "×", "–", "/", "↑", "↓", "−", "+", ":", ",", "(", ")"}
+UNTRANSLATED = {
+    "Modelwright",
+    "ms",
+    "modelwright studio",
+    "0 s",
+    "·",
+    "×",
+    "–",
+    "/",
+    "↑",
+    "↓",
+    "−",
+    "+",
+    "-",
+    "→",
+    "⋯",
+    ":",
+    ",",
+    "(",
+    ")",
+}
 ASIDE = {"Pending", "Downloading", "Uploading"}
 """AWS's names of a job's stages."""
 

@@ -136,11 +136,6 @@ class Buckets:
         """Empty: accesses are not logged."""
         return self._same(context, "GetBucketLogging", parameters)
 
-    @operation("GetBucketNotificationConfiguration", quick=True)
-    def get_bucket_notification_configuration(self, context: Context, parameters: dict[str, Any]) -> Document:
-        """Empty: nobody is notified."""
-        return self._same(context, "GetBucketNotificationConfiguration", parameters)
-
     @operation("GetBucketAccelerateConfiguration", quick=True)
     def get_bucket_accelerate_configuration(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Empty: never enabled."""

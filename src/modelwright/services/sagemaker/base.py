@@ -7,6 +7,7 @@ from typing import Any
 
 from modelwright.services.dispatch import Context, Document
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import Page, Query, Sort, find_by_arn, find_resource
 
@@ -24,7 +25,8 @@ _SORTS: Mapping[str, Sort] = {
 class SageMakerService:
     """A resource group of SageMaker's."""
 
-    def __init__(self, *, database: Database, history: History, now: Callable[[], float]) -> None:
+    def __init__(self, *, database: Database, history: History, now: Callable[[], float], events: EventBus) -> None:
+        self.events = events
         self.database = database
         self.history = history
         self.now = now

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
@@ -20,6 +21,7 @@ from modelwright.services.sagemaker.checks import (
 )
 from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_container
 from modelwright.store.database import Database
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import delete_resource, find_resource, insert_resource, list_resources, put_tags
 
@@ -81,9 +83,10 @@ class EndpointConfigs(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         known_instance_type: Callable[[str], bool],
     ) -> None:
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._known_instance_type = known_instance_type
 
     @operation("CreateEndpointConfig", members=MEMBERS)
@@ -107,6 +110,7 @@ class EndpointConfigs(SageMakerService):
                 resolve_container(transaction, model, variant["InstanceType"])
             insert_resource(transaction, CONFIG, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
+            self.events.tell(transaction, lambda: changes.endpoint_config(document), now)
         return {"EndpointConfigArn": arn}
 
     @operation("DescribeEndpointConfig", quick=True)
@@ -130,8 +134,11 @@ class EndpointConfigs(SageMakerService):
         """Forget it. Endpoints that were made from it go on: they keep what it said."""
         name = parameters["EndpointConfigName"]
         with self.database.write() as transaction:
-            if not delete_resource(transaction, CONFIG, name):
+            document = find_resource(transaction, CONFIG, name, lock=True)
+            if document is None:
                 raise missing_config(context, name)
+            delete_resource(transaction, CONFIG, name)
+            self.events.tell(transaction, lambda: changes.endpoint_config(document), self.now())
         return {}
 
     def _variant(self, variant: Document) -> Document:

@@ -12,6 +12,7 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.lifecycles import endpoint_document
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
@@ -91,6 +92,7 @@ class Endpoints(SageMakerService):
             }
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="Creating")
             put_tags(transaction, arn, parameters.get("Tags", []))
+            self.events.tell(transaction, lambda: changes.endpoint(document), now)
             created = Event("Created", {"Name": name, "Arn": arn, "Fleet": fleet}, now)
             self.history.open(transaction, stream, STREAM, [created], lease_until=now + LEASE_SECONDS)
         return {"EndpointArn": arn}
@@ -193,6 +195,7 @@ class Endpoints(SageMakerService):
         document.pop("FailureReason", None)
         name = endpoint["EndpointName"]
         replace_resource(transaction, KIND, name, document, modified=now, status=status)
+        self.events.tell(transaction, lambda: changes.endpoint(document), now)
         self.history.append(transaction, endpoint["_Stream"], [Event(kind, data, now)])
 
 

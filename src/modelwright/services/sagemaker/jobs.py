@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ResourceInUse, ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document
 from modelwright.services.sagemaker.base import LEASE_SECONDS, SageMakerService, taken
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event, History
 from modelwright.store.resources import delete_resource, find_resource, insert_resource, put_tags, replace_resource
 
@@ -44,11 +46,12 @@ class JobService(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         check_image: Callable[[str], None],
         known_instance_type: Callable[[str], bool],
     ) -> None:
         """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._check_image = check_image
         self._known_instance_type = known_instance_type
 
@@ -64,6 +67,7 @@ class JobService(SageMakerService):
                 raise ResourceInUse(f"{self.job.taken} ({arn})")
             insert_resource(transaction, self.job.kind, name, document, created=now, arn=arn, status="InProgress")
             put_tags(transaction, arn, tags)
+            self.events.tell(transaction, lambda: self._change(document), now)
             created = [Event("Created", {}, now)]
             self.history.open(transaction, self._stream(name), "Job", created, lease_until=now + LEASE_SECONDS)
 
@@ -87,6 +91,7 @@ class JobService(SageMakerService):
             if status == "InProgress":
                 stopping = {**document, self._status: "Stopping", "LastModifiedTime": now}
                 replace_resource(transaction, self.job.kind, name, stopping, modified=now, status="Stopping")
+                self.events.tell(transaction, lambda: self._change(stopping), now)
                 self.history.append(transaction, self._stream(name), [Event("StopRequested", {}, now)])
 
     def forget(self, name: str) -> None:
@@ -100,6 +105,10 @@ class JobService(SageMakerService):
                 )
             delete_resource(transaction, self.job.kind, name)
             self.history.forget(transaction, self._stream(name))
+
+    def _change(self, document: Document) -> changes.Change:
+        training = self.job.kind == "TrainingJob"
+        return changes.training_job(document) if training else changes.processing_job(document)
 
     @property
     def _status(self) -> str:

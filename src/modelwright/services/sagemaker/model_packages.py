@@ -14,6 +14,7 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
@@ -44,6 +45,15 @@ TOKEN_LIFE = 86400.0
 """How long a client token makes a repeated request answer with the first one's package, in seconds."""
 
 _RECOMMENDER = recorded("It is for AWS's Inference Recommender.")
+_TOLD = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "CustomerMetadataProperties",
+    "InferenceSpecification",
+    "ModelLifeCycle",
+    "SourceUri",
+)
+"""What an event says has been updated."""
 _STATUSES: Document = {"ValidationStatuses": [], "ImageScanStatuses": []}
 
 _CONTAINER: Table = {
@@ -155,6 +165,7 @@ class ModelPackages(SageMakerService):
                 put_tags(transaction, arn, parameters.get("Tags", []))
             else:
                 arn = self._insert_version(transaction, context, group, document, now)
+            self.events.tell(transaction, lambda: changes.model_package(document), now)
         return {"ModelPackageArn": arn}
 
     @operation("DescribeModelPackage", quick=True)
@@ -223,6 +234,8 @@ class ModelPackages(SageMakerService):
                 modified=now,
                 status=changed.get("ModelApprovalStatus"),
             )
+            updated = [member for member in _TOLD if member in parameters]
+            self.events.tell(transaction, lambda: changes.model_package(changed, updated), now)
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
     @operation("DeleteModelPackage")

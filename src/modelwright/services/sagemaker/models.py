@@ -7,12 +7,14 @@ from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
 from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import (
     delete_resource,
@@ -78,10 +80,11 @@ class Models(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         check_image: Callable[[str], None],
     ) -> None:
         """`check_image` raises ValidationException for an image URI that can't be resolved at all."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._check_image = check_image
 
     @operation("CreateModel", members=MEMBERS)
@@ -110,6 +113,7 @@ class Models(SageMakerService):
                     _check_package(transaction, container["ModelPackageName"])
             insert_resource(transaction, KIND, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
+            self.events.tell(transaction, lambda: changes.model(document), now)
         return {"ModelArn": arn}
 
     @operation("DescribeModel", quick=True)
@@ -132,8 +136,11 @@ class Models(SageMakerService):
         """Forget the model; its data in S3 stays."""
         name = parameters["ModelName"]
         with self.database.write() as transaction:
-            if not delete_resource(transaction, KIND, name):
+            document = find_resource(transaction, KIND, name, lock=True)
+            if document is None:
                 raise _missing(context, name)
+            delete_resource(transaction, KIND, name)
+            self.events.tell(transaction, lambda: changes.model(document), self.now())
         return {}
 
     def _check(self, container: Document) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from modelwright.arns import execution_id
 from modelwright.errors import ConflictException, ResourceNotFound, ValidationException
+from modelwright.events import sagemaker as changes
 from modelwright.lifecycles import execution as lifecycle
 from modelwright.pipelines.expressions import text
 from modelwright.pipelines.selection import needs_source, select
@@ -104,6 +105,7 @@ class PipelineExecutions(SageMakerService):
             insert_resource(
                 transaction, KIND, identity, document, created=now, arn=start.arn, parent=name, status="Executing"
             )
+            self.events.tell(transaction, lambda: changes.pipeline_execution(document, "Executing", None), now)
             self.history.open(
                 transaction,
                 _stream(identity),
@@ -278,7 +280,11 @@ class PipelineExecutions(SageMakerService):
     def _replace(self, transaction: Transaction, context: Context, execution: Document, now: float) -> None:
         document = {**execution, "LastModifiedTime": now, "LastModifiedBy": user_context(context)}
         identity, status = _identity(execution["PipelineExecutionArn"]), execution["PipelineExecutionStatus"]
+        before = find_resource(transaction, KIND, identity) or execution
         replace_resource(transaction, KIND, identity, document, modified=now, status=status)
+        previous = before["PipelineExecutionStatus"]
+        if previous != status:
+            self.events.tell(transaction, lambda: changes.pipeline_execution(document, status, previous), now)
 
 
 def _repeated(existing: Document, token: str, parameters: Mapping[str, Any]) -> Document:

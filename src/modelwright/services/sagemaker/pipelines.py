@@ -27,6 +27,7 @@ from modelwright.services.sagemaker.pipeline_versions import (
     with_aliases,
 )
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.resources import (
     Query,
@@ -87,11 +88,12 @@ class Pipelines(SageMakerService):
         database: Database,
         history: History,
         now: Callable[[], float],
+        events: EventBus,
         objects: ObjectStore,
         operations: Operations | None = None,
     ) -> None:
         """`operations` tells what the operations behind the steps would refuse of a definition."""
-        super().__init__(database=database, history=history, now=now)
+        super().__init__(database=database, history=history, now=now, events=events)
         self._objects = objects
         self._operations = operations
 
@@ -130,7 +132,7 @@ class Pipelines(SageMakerService):
                     f"Pipeline with name ({existing['PipelineName']}) already exists."
                 )
             insert_resource(transaction, PIPELINE, name, document, created=now, arn=arn, status="Active")
-            add_version(transaction, document, 1, definition, now)
+            add_version(transaction, context, document, 1, definition, now)
             put_tags(transaction, arn, parameters.get("Tags", []))
         return {"PipelineArn": arn}
 
@@ -152,7 +154,7 @@ class Pipelines(SageMakerService):
             if definition is not None and definition != latest:
                 number = pipeline["_Version"] + 1
                 changed |= {"_Version": number, "_Aliases": with_aliases(pipeline, number, aliases)}
-                add_version(transaction, changed, number, definition, now)
+                add_version(transaction, context, changed, number, definition, now)
             elif aliases:
                 raise ValidationException(
                     "PipelineVersionAliases can be given only when the definition changes. "

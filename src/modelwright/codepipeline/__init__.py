@@ -1,0 +1,1 @@
+"""What a CodePipeline pipeline is: its declaration, its action types, its variables. Pure."""

@@ -1,0 +1,191 @@
+"""How each resource type of a stack is made, changed and deleted: a row a type, calls of AWS's own operations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelwright.errors import AwsError, ValidationException
+from modelwright.protocol import spec
+
+Act = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
+"""(service, operation, parameters) -> result."""
+
+GONE = ("Could not find", "does not exist", "NoSuch", "NotFound", "cannot be found", "not be found")
+EXISTS = ("already exist", "AlreadyExist", "already own", "AlreadyOwned")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One type. `values` are Ref and the attributes, each a path in Describe's answer or a text with {name}."""
+
+    service: str
+    create: str
+    describe: str
+    delete: str
+    name: str
+    """The member that names it in every operation."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    update: str = ""
+    inside: str = ""
+    """The member of Describe's answer that has it all."""
+    lower: bool = False
+    """Whether the operations' members begin in lower case."""
+    property: str = ""
+    """The property with the name, where it is called otherwise than the member."""
+    as_text: tuple[str, ...] = ()
+    """Properties that are objects here and JSON texts in the operations."""
+    mutable: tuple[str, ...] = ()
+    """Properties that Update takes."""
+    waits: str = ""
+    """The member of Describe's answer with a status that has to become InService."""
+
+
+ROWS: Mapping[str, Row] = {
+    "AWS::SageMaker::Model": Row(
+        *("sagemaker", "CreateModel", "DescribeModel", "DeleteModel", "ModelName"),
+        values={"Ref": "ModelArn", "ModelName": "ModelName"},
+    ),
+    "AWS::SageMaker::EndpointConfig": Row(
+        *("sagemaker", "CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "EndpointConfigName"),
+        values={"Ref": "EndpointConfigArn", "EndpointConfigName": "EndpointConfigName"},
+    ),
+    "AWS::SageMaker::Endpoint": Row(
+        *("sagemaker", "CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "EndpointName"),
+        values={"Ref": "EndpointArn", "EndpointName": "EndpointName"},
+        update="UpdateEndpoint",
+        mutable=("EndpointConfigName",),
+        waits="EndpointStatus",
+    ),
+    "AWS::SageMaker::ModelPackageGroup": Row(
+        *("sagemaker", "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
+        "ModelPackageGroupName",
+        values={"Ref": "ModelPackageGroupArn", "ModelPackageGroupArn": "ModelPackageGroupArn"},
+    ),
+    "AWS::S3::Bucket": Row(
+        *("s3", "CreateBucket", "HeadBucket", "DeleteBucket", "Bucket"),
+        values={"Ref": "{name}", "Arn": "arn:aws:s3:::{name}", "DomainName": "{name}.s3.amazonaws.com"},
+        property="BucketName",
+    ),
+    "AWS::IAM::Role": Row(
+        *("iam", "CreateRole", "GetRole", "DeleteRole", "RoleName"),
+        values={"Ref": "RoleName", "Arn": "Arn", "RoleId": "RoleId"},
+        inside="Role",
+        as_text=("AssumeRolePolicyDocument",),
+        update="UpdateRole",
+        mutable=("Description", "MaxSessionDuration"),
+    ),
+    "AWS::Logs::LogGroup": Row(
+        *("logs", "CreateLogGroup", "", "DeleteLogGroup", "logGroupName"),
+        values={"Ref": "{name}", "Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
+        property="LogGroupName",
+        lower=True,
+    ),
+}
+
+
+def exists(row: Row, act: Act, name: str) -> bool:
+    """Whether there is one of that name."""
+    if not row.describe:
+        return False
+    try:
+        act(row.service, row.describe, {row.name: name})
+    except AwsError as error:
+        if _is(error, GONE):
+            return False
+        raise
+    return True
+
+
+def create(row: Row, act: Act, name: str, properties: Mapping[str, Any], region: str) -> None:
+    """Make it, or find that it was made. Raises AwsError."""
+    parameters = {**_parameters(row, row.create, properties), row.name: name}
+    if row.create == "CreateBucket" and region != "us-east-1":
+        parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
+    try:
+        act(row.service, row.create, parameters)
+    except AwsError as error:
+        if not _is(error, EXISTS):
+            raise
+
+
+def update(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Bring it from the one to the other. Raises ValidationException for a property that can't be changed."""
+    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    for key in changed:
+        if key not in row.mutable:
+            raise ValidationException(f"Modelwright can't change the property {key} of this type in place yet.")
+    given = {key: new[key] for key in row.mutable if key in new}
+    act(row.service, row.update, {**_parameters(row, row.update, given), row.name: name})
+
+
+def delete(row: Row, act: Act, name: str) -> None:
+    """What is gone already is fine."""
+    try:
+        act(row.service, row.delete, {row.name: name})
+    except AwsError as error:
+        if not _is(error, GONE):
+            raise
+
+
+def describe(row: Row, act: Act, name: str) -> dict[str, Any]:
+    if not row.describe:
+        return {}
+    answer = act(row.service, row.describe, {row.name: name})
+    return dict(answer.get(row.inside, {})) if row.inside else answer
+
+
+def values(row: Row, described: Mapping[str, Any], name: str, region: str, account: str) -> dict[str, Any]:
+    """Ref and attributes."""
+    place = {"name": name, "region": region, "account": account}
+    return {key: described.get(path, path.format(**place)) for key, path in row.values.items()}
+
+
+def _is(error: AwsError, texts: tuple[str, ...]) -> bool:
+    return any(text in error.code or text in error.message for text in texts) or (error.status == 404 and texts is GONE)
+
+
+def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    shape = spec.operation(row.service, operation).input_shape
+    found = {}
+    for key, value in properties.items():
+        if key == (row.property or row.name):
+            continue
+        if key in row.as_text and not isinstance(value, str):
+            value = json.dumps(value)
+        member = key[:1].lower() + key[1:] if row.lower else key
+        if shape is None or member not in shape.members:
+            raise ValidationException(f"Encountered unsupported property {key}")
+        found[member] = _coerced(value, shape.members[member], key, row.lower)
+    return found
+
+
+def _coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
+    """The value in the type that the operation wants: templates have strings for numbers, and the reverse."""
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, Mapping):
+        found = {}
+        for key, item in value.items():
+            member = key[:1].lower() + key[1:] if lower else key
+            if member not in shape.members:
+                raise ValidationException(f"Encountered unsupported property {path}.{key}")
+            found[member] = _coerced(item, shape.members[member], f"{path}.{key}", lower)
+        return found
+    if kind == "map" and isinstance(value, Mapping):
+        return {str(key): _coerced(item, shape.value, f"{path}.{key}", lower) for key, item in value.items()}
+    if kind == "list" and isinstance(value, list):
+        return [_coerced(item, shape.member, path, lower) for item in value]
+    try:
+        if kind in ("integer", "long") and isinstance(value, str):
+            return int(value)
+        if kind in ("float", "double") and isinstance(value, str):
+            return float(value)
+    except ValueError:
+        raise ValidationException(f"Value of property {path} must be of type Number, not '{value}'") from None
+    if kind == "boolean" and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if kind == "string" and isinstance(value, int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return value

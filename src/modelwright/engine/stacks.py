@@ -1,0 +1,268 @@
+"""Stacks, driven: resources made, changed, deleted by AWS's own calls (`stack_types`), in `lifecycles.stack`'s order.
+
+Name and properties are fixed in the fact `Prepared` before a resource is made, and a name of the user's that is taken
+is refused there; so what an act finds to exist was made by itself, before a crash. Endpoints are awaited by their
+event streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from modelwright.engine import stack_types
+from modelwright.engine.stack_types import ROWS, Row
+from modelwright.engine.values import Call
+from modelwright.engine.worker import Work
+from modelwright.errors import AwsError, ValidationException
+from modelwright.lifecycles import stack as lifecycle
+from modelwright.lifecycles.job import Effect, Fact
+from modelwright.lifecycles.stack import Item, Stack, Task
+from modelwright.store.database import Database, Transaction
+from modelwright.store.history import Event
+from modelwright.store.resources import delete_resource, find_resource, insert_resource, replace_resource
+from modelwright.templates.functions import Scope, is_open, reduce
+from modelwright.templates.types import TYPES
+
+KIND = "Stack"
+
+
+class Stacks:
+    """The driver of streams of kind `Stack`."""
+
+    kind = KIND
+
+    def __init__(self, *, database: Database, call: Call, now: Callable[[], float]) -> None:
+        self._database = database
+        self._call = call
+        self._now = now
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._asked: set[tuple[str, str]] = set()
+        """Updates that this process has asked for: one that was rolled back isn't asked for again."""
+
+    def begin(self, stream: str) -> Stack:
+        return Stack()
+
+    def apply(self, state: Stack, event: Event) -> Stack:
+        return lifecycle.apply(state, event.kind, event.data, event.time)
+
+    def decide(self, state: Stack, now: float) -> Sequence[Fact]:
+        return lifecycle.decide(state)
+
+    def outstanding(self, state: Stack) -> Sequence[Effect]:
+        return lifecycle.outstanding(state)
+
+    def ended(self, state: Stack) -> bool:
+        return bool(state.status) and not state.status.endswith("IN_PROGRESS")
+
+    def recover(self, stream: str, state: Stack) -> None:
+        """Nothing is held in memory."""
+
+    def closed(self, stream: str, state: Stack) -> None:
+        with self._lock:
+            for key in [key for key in self._locks if key[0] == stream]:
+                del self._locks[key]
+
+    def record(self, transaction: Transaction, stream: str, state: Stack, events: Sequence[Event]) -> None:
+        document = find_resource(transaction, KIND, state.name, lock=True)
+        if document is None or document["_Stream"] != stream:
+            return
+        now = self._now()
+        document = {**document, "StackStatus": state.status, "_Resources": list(state.told.values())}
+        document.pop("StackStatusReason", None)
+        if state.reason:
+            document["StackStatusReason"] = state.reason
+        if not state.status.endswith("IN_PROGRESS"):
+            document["_Plan"] = dict(state.plan)
+            document["Outputs"] = [] if state.status == "DELETE_COMPLETE" else _outputs(state)
+        if state.status == "DELETE_COMPLETE":
+            document["DeletionTime"] = now
+            delete_resource(transaction, KIND, state.name)
+            insert_resource(
+                transaction, KIND, state.stack_id, document, created=document["CreationTime"], status=state.status
+            )
+            return
+        replace_resource(transaction, KIND, state.name, document, modified=now, status=state.status)
+
+    def perform(self, work: Work) -> Sequence[Fact] | None:
+        task = work.state.tasks[work.effect.key]
+        effects = {
+            "prepare": self._prepare,
+            "act": self._act,
+            "cancel": self._cancel,
+            "delete": self._delete,
+            "restore": self._restore,
+        }
+        try:
+            return effects[work.effect.kind](work, task)
+        except AwsError as error:
+            return [self._failed(work, task, error.message)]
+
+    def failure(self, work: Work, error: Exception) -> Sequence[Fact]:
+        task = work.state.tasks[work.effect.key]
+        return [self._failed(work, task, f"InternalFailure: {type(error).__name__}: {error}")]
+
+    # Effects
+
+    def _prepare(self, work: Work, task: Task) -> Sequence[Fact]:
+        state: Stack = work.state
+        planned = state.plan["Resources"][task.logical]
+        kind, row, rules = planned["Type"], ROWS[planned["Type"]], TYPES[planned["Type"]]
+        properties = reduce(planned["Properties"], _scope(state))
+        if is_open(properties):
+            raise ValidationException(f"The properties of {task.logical} name an attribute that its resource has not.")
+        old = state.items.get(task.logical)
+        if old is not None and old.type != kind:
+            raise ValidationException("Update of resource type is not permitted.")
+        given = properties.get(rules.name)
+        changed = {
+            key
+            for key in {*properties, *(old.properties if old else {})}
+            if not old or properties.get(key) != old.properties.get(key)
+        }
+        action = "Create" if old is None or changed & rules.fixed else "Update" if changed else "Keep"
+        name = given or (_name(state, task) if action == "Create" or old is None else old.name)
+        if rules.lower:
+            name = name.lower()
+        if action == "Create" and old is not None and name == old.name:
+            raise ValidationException(
+                f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {name} "
+                "and update the stack again."
+            )
+        if action == "Create" and given and stack_types.exists(row, self._caller(state), name):
+            raise ValidationException(f"{name} already exists")
+        data = {"Task": task.key, "Action": action, "Name": name, "Properties": properties, "Type": kind}
+        if action != "Keep":
+            data["Status"] = "CREATE_IN_PROGRESS" if old is None else "UPDATE_IN_PROGRESS"
+            data["Physical"] = old.physical if old is not None else ""
+        return [("Prepared", data)]
+
+    def _act(self, work: Work, task: Task) -> Sequence[Fact] | None:
+        state: Stack = work.state
+        item = task.item
+        assert item is not None
+        row, act = ROWS[item.type], self._caller(state)
+        with self._of(work):
+            if not work.owed():
+                return []
+            if task.action == "Create":
+                stack_types.create(row, act, item.name, item.properties, state.region)
+            else:
+                self._change(work, row, item, task.old)
+        return self._finish(work, task, row, item, "CREATE" if task.old is None else "UPDATE")
+
+    def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
+        assert task.item is not None
+        row = ROWS[task.item.type]
+        self._change(work, row, task.item, task.old)
+        return self._finish(work, task, row, task.item, "UPDATE")
+
+    def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> None:
+        """Ask for the change, unless it is so already or has to wait for an earlier one."""
+        assert old is not None
+        key = (work.stream, work.effect.key)
+        if row.waits:
+            found = self._watched(work, row, item.name)
+            same = all(found.get(name) == item.properties.get(name) for name in row.mutable)
+            if same or found[row.waits] != "InService" or key in self._asked:
+                return
+        stack_types.update(row, self._caller(work.state), item.name, old.properties, item.properties)
+        self._asked.add(key)
+
+    def _finish(self, work: Work, task: Task, row: Row, item: Item, verb: str) -> Sequence[Fact] | None:
+        state: Stack = work.state
+        found = (
+            self._watched(work, row, item.name)
+            if row.waits
+            else stack_types.describe(row, self._caller(state), item.name)
+        )
+        if row.waits:
+            status = found[row.waits]
+            if status == "Failed":
+                raise ValidationException(found.get("FailureReason", f"{item.name} has failed."))
+            if status != "InService":
+                return None
+            if any(key in item.properties and found.get(key) != item.properties[key] for key in row.mutable):
+                raise ValidationException(found.get("FailureReason", f"The update of {item.name} was rolled back."))
+        account = state.stack_id.split(":")[4]
+        values = stack_types.values(row, found, item.name, state.region, account)
+        data = {"Task": task.key, "Physical": values["Ref"], "Values": values, "Type": item.type}
+        return [("Made", {**data, "Status": f"{verb}_COMPLETE"})]
+
+    def _cancel(self, work: Work, task: Task) -> Sequence[Fact]:
+        with self._of(work):
+            verb = "creation" if task.old is None else "update"
+            return [self._failed(work, task, f"Resource {verb} cancelled")]
+
+    def _delete(self, work: Work, task: Task) -> Sequence[Fact] | None:
+        item = task.item
+        assert item is not None
+        row, act = ROWS[item.type], self._caller(work.state)
+        if row.waits and stack_types.exists(row, act, item.name):
+            found = self._watched(work, row, item.name)
+            if found[row.waits] != "Deleting":
+                stack_types.delete(row, act, item.name)
+            if stack_types.exists(row, act, item.name):
+                return None
+        elif not row.waits:
+            stack_types.delete(row, act, item.name)
+        physical = item.physical or item.name
+        return [("Gone", {"Task": task.key, "Status": "DELETE_COMPLETE", "Type": item.type, "Physical": physical})]
+
+    def _watched(self, work: Work, row: Row, name: str) -> dict[str, Any]:
+        """What Describe says; the effect is performed again when that changes."""
+        act = self._caller(work.state)
+        work.resume_on(stack_types.describe(row, act, name)["_Stream"])
+        return stack_types.describe(row, act, name)
+
+    def _failed(self, work: Work, task: Task, reason: str) -> Fact:
+        state: Stack = work.state
+        kind = task.item.type if task.item else state.plan["Resources"][task.logical]["Type"]
+        old = task.old or state.items.get(task.logical)
+        verb = "DELETE" if task.verb == "Delete" else "UPDATE" if task.verb == "Restore" or old else "CREATE"
+        known = task.item or old
+        physical = (known.physical or known.name) if known else ""
+        data = {"Task": task.key, "Status": f"{verb}_FAILED", "Reason": reason, "Type": kind, "Physical": physical}
+        return ("Failed", data)
+
+    def _caller(self, state: Stack) -> stack_types.Act:
+        return lambda service, operation, parameters: self._call(state.region, service, operation, parameters)
+
+    def _of(self, work: Work) -> threading.Lock:
+        """An act and its cancellation exclude each other."""
+        with self._lock:
+            return self._locks.setdefault((work.stream, work.effect.key), threading.Lock())
+
+
+def _name(state: Stack, task: Task) -> str:
+    """`stack-logical id-suffix`, the same whenever it is asked for."""
+    planned = state.plan["Resources"][task.logical]
+    tail = hashlib.sha256(f"{state.stack_id}/{task.key}".encode()).hexdigest()[:12].upper()
+    room = TYPES[planned["Type"]].limit - len(tail) - 1
+    return f"{f'{state.name}-{task.logical}'[:room].rstrip('-')}-{tail}"
+
+
+def _scope(state: Stack) -> Scope:
+    done = {name: item.values for name, item in state.items.items()}
+    return Scope(
+        names={name: values["Ref"] for name, values in done.items() if values},
+        attributes={(name, key): value for name, values in done.items() for key, value in values.items()},
+    )
+
+
+def _outputs(state: Stack) -> list[dict[str, Any]]:
+    found = []
+    for key, output in state.plan["Outputs"].items():
+        made: Mapping[str, Any] = reduce(output, _scope(state))
+        if is_open(made):
+            continue
+        one = {"OutputKey": key, "OutputValue": str(made["Value"])}
+        if made.get("Description"):
+            one["Description"] = made["Description"]
+        if made.get("Export"):
+            one["ExportName"] = made["Export"]["Name"]
+        found.append(one)
+    return found

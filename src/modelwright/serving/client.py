@@ -1,0 +1,321 @@
+"""HTTP to instances: POST a body, take the answer whole or as it comes. As little as that needs, because every
+invocation passes here.
+
+Connections are kept for a short while and used again. A request is written once: whether the instance saw it can't be
+known when its connection breaks, so nothing is ever sent twice. `Unreachable` alone means that nothing was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import httptools
+
+KEEP_ALIVE = 1.5
+"""Seconds that an unused connection is kept: less than model servers do (gunicorn: 2), or they close it under us."""
+LARGEST_ANSWER = 25 << 20
+HIGH_WATER = 256 << 10
+"""Bytes of a streamed answer that may wait for the client before the instance has to."""
+_JOINED = 64 << 10
+"""Up to here head and body are one write."""
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Unreachable(Exception):
+    """The instance does not take connections; nothing was sent."""
+
+
+class Broken(Exception):
+    """The instance took the request and gave no proper answer."""
+
+
+class Headers(dict[str, str]):
+    """By names in lower case."""
+
+
+class Client:
+    """Connections to instances, by port. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._idle: dict[int, list[_Connection]] = {}
+
+    async def post(self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+        """The exchange, when its answer's head has come and, unless `stream`, its body.
+
+        Raises Unreachable, Broken, TimeoutError.
+        """
+        return await self._begin(port, path, headers, body, deadline, stream=False)
+
+    async def stream(self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+        """The same, as soon as the answer's head has come. The exchange must be read to its end or closed."""
+        return await self._begin(port, path, headers, body, deadline, stream=True)
+
+    async def _begin(
+        self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+    ) -> Exchange:
+        idle = self._idle.get(port)
+        if idle:
+            connection = idle.pop()
+        else:
+            connection = await self._connect(port, deadline)
+        exchange = Exchange(connection, deadline, stream)
+        connection.send(exchange, _head(port, path, headers, len(body)), body)
+        try:
+            await exchange.ready
+        except BaseException:
+            connection.close()
+            raise
+        return exchange
+
+    async def _connect(self, port: int, deadline: float) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(deadline):
+                _, connection = await loop.create_connection(lambda: _Connection(port, self._keep), "127.0.0.1", port)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        return connection
+
+    def _keep(self, connection: _Connection) -> None:
+        idle = self._idle.setdefault(connection.port, [])
+        if connection.closed:
+            if connection in idle:
+                idle.remove(connection)
+            if not idle:
+                del self._idle[connection.port]
+        else:
+            idle.append(connection)
+
+    def close(self) -> None:
+        for connection in [one for idle in self._idle.values() for one in idle]:
+            connection.close()
+
+
+class Exchange:
+    """One request and its answer. Read `pieces` of a streamed one by `piece`."""
+
+    def __init__(self, connection: _Connection, deadline: float, stream: bool) -> None:
+        self.status = 0
+        self.headers = Headers()
+        self.stream = stream
+        self.ready: asyncio.Future[None] = connection.loop.create_future()
+        self._connection = connection
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer = connection.loop.call_at(deadline, self._expire)
+
+    @property
+    def body(self) -> bytes:
+        """All of it, where it was not streamed."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    async def piece(self) -> bytes:
+        """What has come since the last call; empty at the end. Raises Broken, TimeoutError."""
+        while not self._pieces and not self._ended:
+            if self._failure is not None:
+                raise self._failure
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        self._connection.resume()
+        return b"".join(pieces)
+
+    async def rest(self) -> None:
+        """Wait for the whole of an answer that was to be streamed. Raises Broken, TimeoutError."""
+        self.stream = False
+        while not self._ended:
+            if self._failure is not None:
+                raise self._failure
+            self._connection.resume()
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+
+    def close(self) -> None:
+        """Nobody reads on."""
+        self._timer.cancel()
+        if not self._ended:
+            self._connection.close()
+
+    # The connection's side
+
+    def begun(self) -> None:
+        if self.stream:
+            self._wake(self.ready)
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        if self.stream:
+            if self._size > HIGH_WATER:
+                self._connection.pause()
+            self._wake(self._waiter)
+        elif self._size > LARGEST_ANSWER:
+            self.fail(Broken(f"its answer is longer than {LARGEST_ANSWER} bytes"))
+            self._connection.close()
+
+    def end(self) -> None:
+        self._ended = True
+        self._timer.cancel()
+        self._wake(self.ready)
+        self._wake(self._waiter)
+
+    def fail(self, error: Exception) -> None:
+        if self._ended or self._failure is not None:
+            return
+        self._failure = error
+        self._timer.cancel()
+        if not self.ready.done():
+            self.ready.set_exception(error)
+        self._wake(self._waiter)
+
+    def _expire(self) -> None:
+        self.fail(TimeoutError())
+        self._connection.close()
+
+    @staticmethod
+    def _wake(future: asyncio.Future[None] | None) -> None:
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+class _Connection(asyncio.Protocol):
+    """A connection to an instance: one exchange at a time. Its methods below the line are llhttp's callbacks."""
+
+    def __init__(self, port: int, keep: Callable[[_Connection], None]) -> None:
+        self.port = port
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self._keep = keep
+        self._exchange: Exchange | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._complete = False
+        self._keepable = False
+        self._headers_done = False
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+        self._exchange = exchange
+        self._complete = self._headers_done = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.closed or self._transport.is_closing():
+            exchange.fail(Broken("the connection was closed"))
+        elif len(body) < _JOINED:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is None:  # nobody asked
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(Broken(f"that is no HTTP: {error}"))
+            self.close()
+        except httptools.HttpParserUpgrade:
+            self._fail(Broken("it wants to speak another protocol"))
+            self.close()
+        else:
+            if self._complete:
+                self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        exchange = self._exchange
+        if exchange is None:
+            self._keep(self)
+            return
+        self._exchange = None
+        until_its_end = not ({"content-length", "transfer-encoding"} & exchange.headers.keys())
+        if exc is None and self._headers_done and until_its_end:
+            exchange.end()
+        else:
+            exchange.fail(Broken(str(exc or "") or "the connection was closed before the answer was complete"))
+
+    def close(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _finish(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        if self._keepable and not self._transport.is_closing():
+            self.resume()
+            self._parser = httptools.HttpResponseParser(self)
+            self._timer = self.loop.call_later(KEEP_ALIVE, self.close)
+            self._keep(self)
+        else:
+            self.close()
+        exchange.end()
+
+    def _fail(self, error: Exception) -> None:
+        if self._exchange is not None:
+            self._exchange.fail(error)
+
+    # ---
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        assert self._exchange is not None
+        headers, key, text = self._exchange.headers, name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        exchange.status = self._parser.get_status_code()
+        if exchange.status < 200:  # only says that the answer is to come
+            exchange.headers.clear()
+        else:
+            self._headers_done = True
+            exchange.begun()
+
+    def on_body(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.add(data)
+
+    def on_message_complete(self) -> None:
+        if self._headers_done:
+            self._complete = True
+            self._keepable = bool(self._parser.should_keep_alive())  # llhttp forgets it after this
+
+
+def _head(port: int, path: str, headers: Mapping[str, str], length: int) -> bytes:
+    lines = "".join(f"{name}: {_header_text(value)}\r\n" for name, value in headers.items())
+    accept = "" if "Accept" in headers else "Accept: */*\r\n"
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{lines}{accept}Content-Length: {length}\r\n\r\n"
+    ).encode("latin-1", "replace")
+
+
+def _header_text(text: str) -> str:
+    """Nothing in a value can end its line."""
+    return text if text.isprintable() else _UNPRINTABLE.sub(" ", text)

@@ -1,0 +1,124 @@
+"""Stacks of real endpoints: created, updated, rolled back, deleted."""
+
+import json
+
+import pytest
+
+from modelwright.errors import AwsError
+from modelwright.services.cloudformation.stacks import Stacks
+from support.hosting import ServingImages
+from support.platform import CONTEXT, ROLE, running
+
+TEMPLATE = {
+    "Parameters": {"Mode": {"Type": "String", "Default": "ok"}},
+    "Resources": {
+        "Model": {
+            "Type": "AWS::SageMaker::Model",
+            "Properties": {
+                "ExecutionRoleArn": ROLE,
+                "PrimaryContainer": {"Image": "server", "Environment": {"MODE": {"Ref": "Mode"}}},
+            },
+        },
+        "Config": {
+            "Type": "AWS::SageMaker::EndpointConfig",
+            "Properties": {
+                "ProductionVariants": [
+                    {
+                        "VariantName": "All",
+                        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+                        "InitialInstanceCount": "1",
+                        "InstanceType": "ml.m5.large",
+                        "InitialVariantWeight": "1",
+                    }
+                ]
+            },
+        },
+        "Endpoint": {
+            "Type": "AWS::SageMaker::Endpoint",
+            "Properties": {
+                "EndpointName": "pose",
+                "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
+            },
+        },
+    },
+    "Outputs": {"Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}},
+}
+
+
+class Cloud:
+    def __init__(self, platform):
+        self.platform = platform
+        common = {"database": platform.database, "history": platform.history, "now": platform.now}
+        platform.dispatcher.add("cloudformation", Stacks(**common))
+
+    def __call__(self, operation, **parameters):
+        return self.platform.dispatcher.call(CONTEXT, "cloudformation", operation, parameters)
+
+    def settled(self, name):
+        def done():
+            found = self("DescribeStacks", StackName=name)["Stacks"][0]
+            return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+        return self.platform.until(done)
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    with running(tmp_path / "home", images=ServingImages(tmp_path)) as platform:
+        yield Cloud(platform)
+
+
+def mode(value):
+    return [{"ParameterKey": "Mode", "ParameterValue": value}]
+
+
+def test_create_update_roll_back_delete(cloud):
+    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE))
+    stack = cloud.settled("s")
+    assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("CREATE_COMPLETE", None)
+    assert stack["Outputs"] == [{"OutputKey": "Name", "OutputValue": "pose"}]
+    first = cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"]
+
+    cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("slow"))
+    assert cloud.settled("s")["StackStatus"] == "UPDATE_COMPLETE"
+    second = cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"]
+    assert first != second
+    assert [c["EndpointConfigName"] for c in cloud.platform.call("ListEndpointConfigs")["EndpointConfigs"]] == [second]
+    with pytest.raises(AwsError, match="No updates are to be performed"):
+        cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("slow"))
+
+    cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("crash"))
+    stack = cloud.settled("s")
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    endpoint = cloud.platform.call("DescribeEndpoint", EndpointName="pose")
+    assert (endpoint["EndpointConfigName"], endpoint["EndpointStatus"]) == (second, "InService")
+    assert [c["EndpointConfigName"] for c in cloud.platform.call("ListEndpointConfigs")["EndpointConfigs"]] == [second]
+
+    cloud("DeleteStack", StackName="s")
+    assert cloud.settled(made["StackId"])["StackStatus"] == "DELETE_COMPLETE"
+    assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
+
+
+def test_a_creation_that_fails_is_rolled_back(cloud):
+    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE), Parameters=mode("crash"))
+    stack = cloud.settled("s")
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"Type": "AWS::EC2::Instance"}, "Unrecognized resource types: [AWS::EC2::Instance]"),
+        ({"DependsOn": "Endpoint"}, "Circular dependency between resources: [Config, Endpoint, Model]"),
+        ({"Properties": {"A": {"Ref": "Gone"}}}, "Unresolved resource dependencies [Gone] in the Resources block"),
+    ],
+)
+def test_bad_templates_make_nothing(cloud, change, text):
+    model = {**TEMPLATE["Resources"]["Model"], **change}
+    bad = {**TEMPLATE, "Resources": {**TEMPLATE["Resources"], "Model": model}}
+    with pytest.raises(AwsError) as error:
+        cloud("CreateStack", StackName="s", TemplateBody=json.dumps(bad))
+    assert text in error.value.message
+    assert error.value.code == "ValidationError"
+    assert cloud.platform.count("Stack") == 0
