@@ -37,6 +37,11 @@ class Seeds(Protocol):
         ...
 
 
+def no_seeds(template: str, seed: str) -> bytes:
+    """Where there are no templates."""
+    raise ConfigurationError(f"There is no seed code '{seed}' of the project template '{template}' here.")
+
+
 class Projects:
     """The driver of streams of kind `Project`."""
 
@@ -247,7 +252,11 @@ def described(document: Mapping[str, Any], project: Project) -> dict[str, Any]:
     new = {**document, "ProjectStatus": project.status}
     if "TemplateProviderDetails" in document:
         detail = dict(document["TemplateProviderDetails"][0]["CfnTemplateProviderDetail"])
-        stack = {"Name": project.stack_name, "Id": project.stack_id, "StatusMessage": message or "The stack is complete."}
+        stack = {
+            "Name": project.stack_name,
+            "Id": project.stack_id,
+            "StatusMessage": message or "The stack is complete.",
+        }
         detail["StackDetail"] = {key: value for key, value in stack.items() if value}
         new["TemplateProviderDetails"] = [{"CfnTemplateProviderDetail": detail}]
     else:

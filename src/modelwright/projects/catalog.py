@@ -62,7 +62,9 @@ class Template:
         """A seed folder as a zip: the same bytes each time. Raises ConfigurationError where there is no such folder."""
         folder = self.seeds_folder / name
         if not folder.is_dir():
-            raise ConfigurationError(f"The project template '{self.name}' has no seed code '{name}': {folder} is missing.")
+            raise ConfigurationError(
+                f"The project template '{self.name}' has no seed code '{name}': {folder} is missing."
+            )
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(folder.rglob("*")):
@@ -83,7 +85,9 @@ class Catalog:
 
     def templates(self) -> list[Template]:
         """By name. A file that is no template is left out; `find` says what is wrong with it."""
-        found = {template.name: template for template in _readable(BUILT_IN / "templates", BUILT_IN / "seeds", "Modelwright")}
+        found = {
+            template.name: template for template in _readable(BUILT_IN / "templates", BUILT_IN / "seeds", "Modelwright")
+        }
         found |= {template.name: template for template in _readable(self._own, self._own / "seeds", "this home")}
         return [found[name] for name in sorted(found)]
 
@@ -108,7 +112,9 @@ def read(path: Path, seeds: Path, owner: str) -> Template:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValidationException(f"The project template {path.name} can't be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict):
-        raise ValidationException(f"The project template {path.name} is no CloudFormation template: it has no Resources.")
+        raise ValidationException(
+            f"The project template {path.name} is no CloudFormation template: it has no Resources."
+        )
     declared = content.get("Parameters") or {}
     description = str(content.get("Description") or "").strip()
     return Template(path.stem, owner, path, seeds, body, description, declared)
@@ -139,4 +145,4 @@ def _argument(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_multi_constructor("!", _argument)  # type: ignore[no-untyped-call]
+_Loader.add_multi_constructor("!", _argument)

@@ -15,7 +15,15 @@ from modelwright.services.members import HONOURED, Table, recorded, refused
 _LANGUAGE = recorded("Texts are in English.")
 _ARTIFACT_NAME = refused("Leave it out, or give the ProvisioningArtifactId: a product has one artifact.")
 _PATH = recorded("There are no portfolios here: a product has one launch path.")
-_CONSTRAINTS = ("AllowedValues", "AllowedPattern", "ConstraintDescription", "MaxLength", "MinLength", "MaxValue", "MinValue")
+_CONSTRAINTS = (
+    "AllowedValues",
+    "AllowedPattern",
+    "ConstraintDescription",
+    "MaxLength",
+    "MinLength",
+    "MaxValue",
+    "MinValue",
+)
 DEFAULT_PAGE = 20
 
 SEARCH_MEMBERS: Table = {

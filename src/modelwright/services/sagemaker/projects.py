@@ -27,6 +27,7 @@ from modelwright.services.sagemaker.base import (
 )
 from modelwright.services.sagemaker.checks import ROLE, check_unique
 from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event, History
 from modelwright.store.resources import find_resource, insert_resource, list_resources, put_tags, replace_resource
 
@@ -70,8 +71,16 @@ UPDATE_MEMBERS: Table = {
 class Projects(SageMakerService):
     """CreateProject and what belongs to it."""
 
-    def __init__(self, *, database: Database, history: History, now: Callable[[], float], catalog: Catalog) -> None:
-        super().__init__(database=database, history=history, now=now)
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        events: EventBus,
+        now: Callable[[], float],
+        catalog: Catalog,
+    ) -> None:
+        super().__init__(database=database, history=history, events=events, now=now)
         self._catalog = catalog
 
     @operation("CreateProject", members=CREATE_MEMBERS)
@@ -104,7 +113,7 @@ class Projects(SageMakerService):
             document["ServiceCatalogProvisionedProductDetails"] = {"ProvisionedProductId": product}
             stack = f"SC-{context.account}-{product}"
         else:
-            provider = _provider(providers)
+            provider = _provider(parameters["TemplateProviders"])
             plan = _plan_of_provider(provider)
             document["TemplateProviderDetails"] = [{"CfnTemplateProviderDetail": provider}]
             stack = f"sagemaker-{name}-{identity}"
@@ -170,7 +179,9 @@ class Projects(SageMakerService):
             plan["Parameters"] = {**_own(project["_Plan"]), **plan["Parameters"]}
             plan["Tags"] = project["_Plan"]["Tags"]
             if project["ProjectStatus"] == "CreateFailed":
-                raise ValidationException(f"Project '{project['ProjectName']}' was never made: delete it and create it.")
+                raise ValidationException(
+                    f"Project '{project['ProjectName']}' was never made: delete it and create it again."
+                )
             project["_Plan"] = plan
             self._request(transaction, project, "UpdateRequested", {"Plan": plan}, "UpdateInProgress")
         return {"ProjectArn": project["ProjectArn"]}
@@ -206,16 +217,12 @@ class Projects(SageMakerService):
     ) -> None:
         now = self.now()
         self._replace(transaction, {**project, "ProjectStatus": status}, status)
-        self.history.reopen(
-            transaction, project["_Stream"], [Event(kind, data, now)], lease_until=now + LEASE_SECONDS
-        )
+        self.history.reopen(transaction, project["_Stream"], [Event(kind, data, now)], lease_until=now + LEASE_SECONDS)
 
     def _replace(self, transaction: Transaction, project: Document, status: str | None = None) -> None:
         now = self.now()
         name = project["ProjectName"]
-        replace_resource(
-            transaction, KIND, name, {**project, "LastModifiedTime": now}, modified=now, status=status
-        )
+        replace_resource(transaction, KIND, name, {**project, "LastModifiedTime": now}, modified=now, status=status)
 
 
 def _find(transaction: Transaction, name: str, *, lock: bool = False) -> Document:

@@ -1,4 +1,4 @@
-"""Creates or updates the pipeline of a module, starts it and waits: `python run_pipeline.py pipelines.diabetes.pipeline`.
+"""Creates or updates the pipeline of a module, starts it and waits: `run_pipeline.py pipelines.diabetes.pipeline`.
 
 `execution.json` says afterwards what was run.
 """

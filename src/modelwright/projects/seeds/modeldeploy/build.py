@@ -1,7 +1,7 @@
 """Which version is deployed, and with which parameters: writes what the pipeline's CloudFormation actions read.
 
-    {staging,prod}-config-export.json   template parameters and tags of the stack
-    images.txt, registry.txt            the images that serve the model, and where they come from
+{staging,prod}-config-export.json   template parameters and tags of the stack
+images.txt, registry.txt            the images that serve the model, and where they come from
 """
 
 from __future__ import annotations
