@@ -78,7 +78,7 @@ def test_in_the_foreground_until_ctrl_c(fresh):
     assert "Ctrl-C stops it" in line
     code, rest = interrupt(process)
     assert code == 0
-    assert rest.startswith("Stopped.")
+    assert rest.splitlines()[-1].startswith("Stopped.")
     fresh("status", code=3)
 
 
