@@ -26,6 +26,7 @@ from rich.text import Text
 from modelwright.cli.clients import NOTEBOOK_RUNNER
 from modelwright.cli.commands import Command, pass_console, port_option
 from modelwright.cli.console import Console, pages, stop_with, without_metadata
+from modelwright.cli.demo_deploy import Deployment, deploy, say
 from modelwright.cli.executions import steps_of
 from modelwright.cli.images import progress_of
 from modelwright.cli.live import display, drawing
@@ -67,6 +68,10 @@ class Workshop:
 @click.option("--threshold", type=float, default=0.5, show_default=True, help="The mAP50 that a model must reach.")
 @click.option("--python", metavar="PATH", help="A Python with the sagemaker SDK (v2), nbclient and ipykernel.")
 @click.option("--example", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The example's folder.")
+@click.option(
+    "--deploy/--no-deploy", "deploying", default=True, help="Whether to go on to production.  [default: deploy]"
+)
+@click.option("--interactive", is_flag=True, help="Wait until you approve production, instead of approving it.")
 @click.option("--stop/--keep", default=False, help="Whether to stop the server at the end.  [default: keep]")
 @port_option
 @pass_console
@@ -78,9 +83,11 @@ def demo(
     threshold: float,
     python: str | None,
     example: Path | None,
+    deploying: bool,
+    interactive: bool,
     stop: bool,
 ) -> None:
-    """Run the workshop: train, evaluate, gate and register YOLOv8 pose, with the official SDK.
+    """Run the workshop: train, evaluate, gate, register, approve and deploy YOLOv8 pose, with the official SDK.
 
     The server has a home of its own, ~/.modelwright-demo, unless --home or MODELWRIGHT_HOME names another.
     """
@@ -118,7 +125,22 @@ def demo(
                 "POSE_MAP_THRESHOLD": str(threshold),
             },
         )
-        summarize(workshop, begin, image_seconds, threshold, stop)
+        result = summarize(workshop, image_seconds, threshold)
+        if deploying and result.get("ModelApprovalStatus"):
+            result["Deployment"] = deploy(
+                Deployment(
+                    console,
+                    GROUP,
+                    result["ModelPackageArn"],
+                    sorted((folder / DATA / "test" / "images").glob("*.jpg"))[0],
+                    [workshop.python, str(example / "draw.py")],
+                    folder,
+                    interactive,
+                )
+            )
+        if result:
+            result["Seconds"] = round(time.time() - begin, 1)
+            tell(workshop, result, stop)
     finally:
         if stop:
             subprocess.run([sys.executable, "-m", "modelwright", "down", "--home", str(settings.home)], check=True)
@@ -132,11 +154,6 @@ def copy_of(example: Path, folder: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(example, target)
     return target
-
-
-def say(console: Console, text: str) -> None:
-    """What is being done now; on stderr when the result is to be JSON."""
-    click.secho(f"==> {text}", bold=True, err=console.as_json)
 
 
 def sdk_python(example: Path, home: Path) -> str:
@@ -262,13 +279,13 @@ class LastLines:
         return [s["logStreamName"] for s in found if s["logStreamName"].lower().startswith(f"{job.lower()}/")]
 
 
-def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold: float, stopping: bool) -> None:
-    """Time per step, mAP, the package, where to look next."""
+def summarize(workshop: Workshop, image_seconds: float, threshold: float) -> dict[str, Any]:
+    """Steps, mAP, the package; empty where no execution began."""
     console = workshop.console
     client = console.client("sagemaker")
     arn = newest_execution(client)
     if arn is None:
-        return
+        return {}
     execution = without_metadata(client.describe_pipeline_execution(PipelineExecutionArn=arn))
     steps = steps_of(client, arn)
     registered = next((step for step in steps if "RegisterModel" in step.get("Metadata", {})), None)
@@ -277,9 +294,10 @@ def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold:
         status = client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"]
     else:
         status = None
-    result = {
+    return {
         "PipelineExecutionArn": arn,
         "PipelineExecutionStatus": execution["PipelineExecutionStatus"],
+        "Execution": execution,
         "Steps": steps,
         "mAP50": map50(console, steps),
         "Threshold": threshold,
@@ -287,20 +305,28 @@ def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold:
         "ModelApprovalStatus": status,
         "Notebook": str(workshop.folder / NOTEBOOK),
         "ImageSeconds": image_seconds,
-        "Seconds": round(time.time() - begin, 1),
     }
+
+
+def tell(workshop: Workshop, result: dict[str, Any], stopping: bool) -> None:
+    """What came of it, and where to look next."""
+    console = workshop.console
+    execution = result.pop("Execution")
+    status, package = result["ModelApprovalStatus"], result["ModelPackageArn"]
 
     def lines() -> Stack:
         gated = execution["PipelineExecutionStatus"] == "Succeeded" and not status
         model = "none: the mAP did not reach the threshold" if gated else f"{package} {status}" if status else "none"
         where = f"--home {console.settings.home}"
-        look = [f"modelwright {what} {where}" for what in ("studio", "executions list", "models list", "jobs list")]
+        look = ["studio", "executions list", "models list", "jobs list", "deployments list", "endpoints list"]
+        look = [f"modelwright {what} {where}" for what in look]
         if stopping:
             look.insert(0, f"modelwright up --detach {where}")
         return Stack(
-            *drawing(execution, steps),
-            Text(f"mAP50 on unseen images: {result['mAP50']} (threshold {threshold})"),
+            *drawing(execution, result["Steps"]),
+            Text(f"mAP50 on unseen images: {result['mAP50']} (threshold {result['Threshold']})"),
             Text(f"model package: {model}"),
+            *deployed(result.get("Deployment")),
             Text(f"executed notebook: {result['Notebook']}"),
             Text("look around:\n  " + "\n  ".join(look)),
             Text(f"{result['Seconds']} s altogether", style="dim"),
@@ -309,6 +335,17 @@ def summarize(workshop: Workshop, begin: float, image_seconds: float, threshold:
     if not console.as_json:
         say(console, "done")
     console.show(result, lines)
+
+
+def deployed(deployment: dict[str, Any] | None) -> list[Text]:
+    """What production answered."""
+    if deployment is None:
+        return []
+    people = deployment["Answer"]["predictions"]
+    return [
+        Text(f"endpoints: {', '.join(deployment['Endpoints'])} ({deployment['Seconds']} s from approval to answer)"),
+        Text(f"production sees {len(people)} person(s); boxes and key points: {deployment['Picture']}"),
+    ]
 
 
 def map50(console: Console, steps: list[dict[str, Any]]) -> float | None:
