@@ -33,6 +33,12 @@ def demo(home):
     return run
 
 
+@pytest.fixture(scope="session")
+def good(demo):
+    """The workshop as `scripts/demo` runs it, to the production endpoint."""
+    return demo()
+
+
 def modelwright(*arguments, home):
     """The command as a user types it: nothing of the test's own AWS settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MODELWRIGHT_"))}

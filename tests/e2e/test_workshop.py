@@ -14,11 +14,6 @@ REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "coco8-pose.zip"
 pytestmark = pytest.mark.timeout(1500)
 
 
-@pytest.fixture(scope="module")
-def good(demo):
-    return demo()
-
-
 def test_the_pipeline_succeeds_with_every_step(good):
     assert good["PipelineExecutionStatus"] == "Succeeded"
     assert [step["StepName"] for step in good["Steps"]] == STEPS
@@ -47,10 +42,10 @@ def test_the_metrics_of_the_training_are_known(good, home):
     assert "epoch=14/14" in modelwright("logs", name, home=home).stdout
 
 
-def test_an_administrator_approves_on_the_command_line(good, home):
-    done = modelwright("models", "approve", "PoseYOLOv8/1", "-m", "looks right", "--json", home=home)
-    assert json.loads(done.stdout)["ModelApprovalStatus"] == "Approved"
-    assert json.loads(done.stdout)["ApprovalDescription"] == "looks right"
+def test_an_administrator_decides_on_the_command_line(good, home):
+    done = modelwright("models", "reject", "PoseYOLOv8/1", "-m", "blurred", "--json", home=home)
+    assert json.loads(done.stdout)["ModelApprovalStatus"] == "Rejected"
+    assert json.loads(done.stdout)["ApprovalDescription"] == "blurred"
 
 
 @pytest.fixture(scope="module")
