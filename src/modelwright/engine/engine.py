@@ -141,7 +141,7 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
-        stacks = Stacks(database=database, call=call, now=now)
+        stacks = Stacks(database=database, call=call, now=now, read=objects.read)
         self.worker = Worker(
             database=database,
             history=history,
