@@ -38,6 +38,7 @@ MODULES = {
     "deployments": ("deployments",),
     "images": ("images",),
     "users": ("users",),
+    "audit": ("audit",),
     "demo": ("demo",),
     "completion": ("completion",),
 }
