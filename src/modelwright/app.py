@@ -22,6 +22,7 @@ from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
+from modelwright.projects.catalog import Catalog
 from modelwright.protocol.validation import validate
 from modelwright.repositories.home import Repositories
 from modelwright.runtimes.process import ProcessRuntime
@@ -58,9 +59,11 @@ from modelwright.services.sagemaker.pipeline_executions import PipelineExecution
 from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
+from modelwright.services.sagemaker.projects import Projects
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.servicecatalog import ServiceCatalog
 from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
@@ -110,6 +113,7 @@ class Platform:
             now=time.time,
             account=settings.account,
         )
+        self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
@@ -147,6 +151,7 @@ class Platform:
             routing=self.router,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
+            seeds=lambda template, seed: self.catalog.find(template).seed(seed),
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -248,6 +253,8 @@ class Platform:
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
+        yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
         yield from codecommit.services(

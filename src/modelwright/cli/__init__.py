@@ -35,6 +35,7 @@ MODULES = {
     "executions": ("executions",),
     "models": ("models",),
     "endpoints": ("endpoints",),
+    "projects": ("projects",),
     "deployments": ("deployments",),
     "images": ("images",),
     "users": ("users",),
