@@ -8,12 +8,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from modelwright import __version__
 from modelwright.config import Settings
+from modelwright.engine.behalf import behalf
 from modelwright.engine.capacity import known_instance_type
 from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
@@ -30,15 +32,17 @@ from modelwright.server.environment import client_environment, original
 from modelwright.server.gateway import Gateway
 from modelwright.server.git import GitHttp, is_git
 from modelwright.server.git_credentials import Credentials
-from modelwright.server.keys import Keys
+from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import codecommit, codepipeline, events, s3
+from modelwright.services.access import BUILD, JOB, SERVICE
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.codecommit.announcements import Announcements
 from modelwright.services.dispatch import Context, Dispatcher, Document
 from modelwright.services.ecr import Ecr
+from modelwright.services.guard import Guard
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
@@ -58,6 +62,7 @@ from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
+from modelwright.services.users import Users
 from modelwright.serving.router import Router
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
@@ -105,7 +110,16 @@ class Platform:
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
-        self.dispatcher = Dispatcher(self._services(), validate)
+        self.users = Users(
+            database=self.database,
+            now=time.time,
+            account=settings.account,
+            secret_of=self.keys.secret_of,
+            owner_key=lambda: self.keys.admin.id,
+            changed=self._reload_keys,
+        )
+        self._reload_keys()
+        self.dispatcher = Dispatcher(self._services(), validate, Guard(self.keys.role_of))
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
@@ -122,6 +136,7 @@ class Platform:
             client_environment=lambda region: client_environment(
                 settings, running.url, self.keys.job, self.authority, before, region=region
             ),
+            credentials=self._credentials,
             now=time.time,
             routing=self.router,
             log_shipped=self.live.wake_log,
@@ -151,8 +166,8 @@ class Platform:
         self._studio = Studio(
             door=self.dispatcher,
             sessions=Sessions(
-                self.keys.admin.secret.encode(),  # new keys end all sessions
-                links(self.keys.admin.secret, running.pid, running.port, time.time),
+                self.keys.signing("studio sessions"),
+                links(self.keys.signing("studio links"), running.pid, running.port, time.time),
                 self.keys.find,
                 time.time,
             ),
@@ -204,6 +219,7 @@ class Platform:
         )
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
+        yield "iam", self.users
         yield "ecr", Ecr(store=self.images.store, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
@@ -240,13 +256,28 @@ class Platform:
     def _permit(
         self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
     ) -> AbstractContextManager[object]:
-        """Whether a caller may pull or push by git: the door's own check goes here."""
-        return nullcontext()
+        """The door's check, and its memory, for what is no operation: to pull and to push by git."""
+        return self.dispatcher.permitted(context, service, operation, parameters)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
-        """The door for the engine, which acts as the jobs' role."""
-        context = Context(self.settings.account, region, self.keys.job.principal, source="engine")
+        """The door for the engine, which acts as the platform."""
+        who = replace(self.keys.job.principal, role=SERVICE, access_key="")
+        context = Context(self.settings.account, region, who, source="engine", behalf=behalf())
         return self.dispatcher.call(context, service, operation, parameters)
+
+    def _reload_keys(self) -> None:
+        """Users or keys have changed."""
+        self.keys.reread()
+        self.keys.holders(Holder(*each) for each in self.users.holders())
+
+    def _credentials(self, stream: str) -> dict[str, str]:
+        """A key of its own for what runs as this event stream."""
+        key = self.keys.session(stream, BUILD if stream.startswith("build/") else JOB)
+        return {
+            "AWS_ACCESS_KEY_ID": key.id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
+            "AWS_SESSION_TOKEN": key.token or "",
+        }
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)

@@ -37,6 +37,7 @@ MODULES = {
     "endpoints": ("endpoints",),
     "deployments": ("deployments",),
     "images": ("images",),
+    "users": ("users",),
     "demo": ("demo",),
     "completion": ("completion",),
 }

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from modelwright.cli.commands import Command, pass_console
+from modelwright.cli.commands import Command, pass_console, user_option
 from modelwright.cli.console import Console, stop_with
 from modelwright.errors import ConfigurationError
 from modelwright.server import environment
@@ -33,6 +33,7 @@ USAGE = {
     help="For which shell, or as which file.  [default: the shell that $SHELL names, else sh]",
 )
 @click.option("--unset", is_flag=True, help="Print how to take it back: to AWS again.")
+@user_option
 @pass_console
 def env(console: Console, shell: str | None, unset: bool) -> None:
     """Print the environment that makes AWS clients use this server.
@@ -60,6 +61,7 @@ def env(console: Console, shell: str | None, unset: bool) -> None:
     "--python", default="python3", show_default=True, metavar="PATH", help="The Python for a script or notebook."
 )
 @click.argument("command", nargs=-1, required=True, metavar="SCRIPT.py|NOTEBOOK.ipynb|[--] COMMAND [ARGUMENTS]...")
+@user_option
 @pass_console
 def run(console: Console, output: str | None, python: str, command: tuple[str, ...]) -> None:
     """Run a script, a notebook or any command against this server.
@@ -111,6 +113,7 @@ def _become(argv: list[str], variables: dict[str, str]) -> NoReturn:
     metavar="PATH",
     help="The Python of the kernel (it needs ipykernel).",
 )
+@user_option
 @pass_console
 def kernel(console: Console, python: str) -> None:
     """Add a Jupyter kernel whose notebooks use this server.

@@ -105,6 +105,18 @@ def port_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def user_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--user, for the commands that hand on an access key."""
+    return click.option(
+        "--user",
+        metavar="NAME",
+        envvar="MODELWRIGHT_USER",
+        expose_value=False,
+        callback=_keep("user"),
+        help="As this user, instead of the home's owner.  [env: MODELWRIGHT_USER]",
+    )(function)
+
+
 def _keep(attribute: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
         console = context.ensure_object(Console)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from modelwright.cli.tables import Column
-    from modelwright.server.keys import Keys
+    from modelwright.server.keys import AccessKey, Keys
 
 PATIENCE_SECONDS = 2.0
 """Whatever takes longer says what it waits for."""
@@ -52,6 +52,7 @@ class Console:
         self.home: str | None = None
         self.port: int | None = None
         self.as_json = False
+        self.user: str | None = None
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -85,6 +86,28 @@ class Console:
         from modelwright.server.keys import Keys
 
         return Keys.open(self.settings.credentials, self.settings.account)
+
+    def key_of(self, user: str | None) -> AccessKey:
+        """A user's active access key; the owner's without a name. Whoever may read the home's secrets may have it.
+
+        Raises ConfigurationError when there is no such user, or no key.
+        """
+        if user is None or user == "admin":
+            return self.keys.admin
+        from botocore.exceptions import ClientError
+
+        from modelwright.server.keys import AccessKey, principal
+
+        try:
+            found = self.client("iam").list_access_keys(UserName=user)["AccessKeyMetadata"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchEntity":
+                raise
+            raise ConfigurationError(f"There is no user '{user}'. See: {self.command('users list')}") from None
+        active = [key["AccessKeyId"] for key in found if key["Status"] == "Active"]
+        if not active:
+            raise ConfigurationError(f"{user} has no active key. Make one: {self.command(f'users rotate {user}')}")
+        return AccessKey(active[0], self.keys.secret_of(active[0]), principal(self.settings.account, user, ""))
 
     def command(self, arguments: str) -> str:
         """A command line for the reader that means this home."""
@@ -132,7 +155,7 @@ class Console:
         from modelwright.server.environment import client_environment
 
         authority = Authority.open(self.settings.authority)
-        return client_environment(self.settings, self.url, self.keys.admin, authority, os.environ)
+        return client_environment(self.settings, self.url, self.key_of(self.user), authority, os.environ)
 
     def show(self, document: Any, draw: Callable[[], RenderableType] | None = None) -> None:
         """Print a document: as JSON when asked for (or when there is no better form), else as `draw` draws it."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from modelwright.cli.commands import Command, pass_console, port_option
+from modelwright.cli.commands import Command, pass_console, port_option, user_option
 from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with, titled
 from modelwright.errors import ConfigurationError
 from modelwright.server.running import Running, held, running
@@ -63,6 +63,7 @@ def _tell(console: Console, server: Running, verb: str, further: str = "") -> No
 
 
 @click.command("studio", cls=Command)
+@user_option
 @pass_console
 def studio(console: Console) -> None:
     """Print a link that signs in to Studio, the web UI, once, within half an hour."""
@@ -71,19 +72,20 @@ def studio(console: Console) -> None:
         raise ConfigurationError(
             f"No server runs on {console.settings.home}. Start one: {console.command('up --detach')}"
         )
-    link = studio_link(console, server)
+    link = studio_link(console, server, console.user)
     if console.as_json:
         console.show({"Studio": link})
     else:
         click.echo(link)
 
 
-def studio_link(console: Console, server: Running) -> str:
+def studio_link(console: Console, server: Running, user: str | None = None) -> str:
     """An address that signs in to the running server's Studio, once."""
     from modelwright.studio.session import links, sign_in_address  # more than other commands need
 
-    key = console.keys.admin
-    return sign_in_address(server.url, links(key.secret, server.pid, server.port, time.time), key.id)
+    key = console.key_of(user)
+    secret = console.keys.signing("studio links")
+    return sign_in_address(server.url, links(secret, server.pid, server.port, time.time), key.id)
 
 
 def start_detached(console: Console) -> tuple[Running, bool]:

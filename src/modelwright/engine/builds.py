@@ -97,7 +97,7 @@ class Builds:
         logs: LogShipper,
         tidier: Tidier,
         folder: Path,
-        client_environment: Callable[[str], Mapping[str, str]],
+        client_environment: Callable[[str, str], Mapping[str, str]],
         desk: DockerDesk,
         total: Share,
         now: Callable[[], float],
@@ -323,7 +323,7 @@ class Builds:
             target.write_text(f"#!{base_interpreter()} -IS\n{(_TOOLS / name).read_text()}")
             target.chmod(0o755)
         os.makedirs(folder / "build" / "output" / "src0" / "src")
-        client = self._client_environment(build.region)
+        client = self._client_environment(build.region, stream)
         mounts = [Mount(folder / "build", ROOT, "rw"), Mount(folder / "plan.json", f"{ROOT}/plan.json")]
         mounts += [Mount(tools, f"{ROOT}/bin"), Mount(self._desk.folder(folder), f"{ROOT}/docker", "rw")]
         mounts += [

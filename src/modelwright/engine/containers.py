@@ -68,9 +68,16 @@ class Containers:
     """Makes folders and specs of contracts."""
 
     def __init__(
-        self, *, objects: ObjectStore, client_environment: Callable[[str], Mapping[str, str]], total: Share, hosts: Path
+        self,
+        *,
+        objects: ObjectStore,
+        client_environment: Callable[[str, str], Mapping[str, str]],
+        total: Share,
+        hosts: Path,
     ) -> None:
-        """`client_environment(region)` lets AWS's clients inside a job find this server; `hosts` is written."""
+        """`client_environment(region, event stream)` lets AWS's clients inside a job find this server, with a key of
+        the job's own; `hosts` is written.
+        """
         self._objects = objects
         self._hosts = _write_hosts(hosts)
         self._client_environment = client_environment
@@ -104,7 +111,7 @@ class Containers:
             place = folder.tree(output).place
             if not place.is_relative_to(folder.ml):
                 mounts.append(Mount(place, output.target, "rw"))
-        client = self._client_environment(contract.region)
+        client = self._client_environment(contract.region, f"{contract.kind}-job/{contract.name}")
         # The certificates and the SDK's settings that it names lie in the home folder, which jobs don't see.
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         mounts += self._hosts

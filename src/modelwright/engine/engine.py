@@ -49,6 +49,7 @@ class Engine:
         runtime: Runtime,
         call: Call,
         client_environment: Callable[[str], Mapping[str, str]],
+        credentials: Callable[[str], Mapping[str, str]] = lambda _: {},
         now: Callable[[], float],
         routing: Routing | None = None,
         grace: float = STOP_GRACE,
@@ -57,7 +58,8 @@ class Engine:
         log_shipped: Callable[[str], None] = lambda _: None,
         archive: Callable[[str, str, Path], None] = no_archive,
     ) -> None:
-        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints.
+        """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
+        with `credentials(event stream)` of their own.
 
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
         has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
@@ -73,10 +75,10 @@ class Engine:
         capacity = Capacity(available)
         environments: dict[str, Mapping[str, str]] = {}  # they stay the same as long as this server runs
 
-        def environment(region: str) -> Mapping[str, str]:
+        def environment(region: str, stream: str) -> Mapping[str, str]:
             if region not in environments:
                 environments[region] = client_environment(region)
-            return environments[region]
+            return {**environments[region], **credentials(stream)}
 
         self._jobs = Jobs(
             database=database,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from modelwright.arns import sagemaker_arn, step_job_name
+from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.steps import ENDINGS, OPERATIONS, SERVICE, Operation
 from modelwright.engine.values import Call, StepEnvironment, Values, execution_id, made_by
 from modelwright.engine.worker import Work
@@ -116,6 +117,12 @@ class Executions:
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
         run = work.state.runs[work.effect.key]
+        about = work.state.about
+        # Who wrote the pipeline counts too: else its author could have approved what only its starter may.
+        with on_behalf_of((about.get("StartedBy", ""), about.get("WrittenBy", ""))):
+            return self._perform(work, run)
+
+    def _perform(self, work: Work, run: StepRun) -> Sequence[Fact] | None:
         return {"start": self._start, "watch": self._watch, "stop": self._stop}[work.effect.kind](work, run)
 
     def failure(self, work: Work, error: Exception) -> Sequence[Fact]:

@@ -120,7 +120,7 @@ class Hosting:
         logs: LogShipper,
         tidier: Tidier,
         folder: Path,
-        client_environment: Callable[[str], Mapping[str, str]],
+        client_environment: Callable[[str, str], Mapping[str, str]],
         routing: Routing,
         now: Callable[[], float],
         ping_interval: float = PING_INTERVAL,
@@ -335,7 +335,7 @@ class Hosting:
 
     def _spec(self, state: Endpoint, one: Instance, variant: Variant, image: Image) -> ContainerSpec:
         region = Arn.parse(state.arn).region
-        client = self._client_environment(region)
+        client = self._client_environment(region, f"endpoint/{Arn.parse(state.arn).name}")
         mounts = [Mount(self._folder / f"{one.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         kind = instance_type(variant.instance_type)

@@ -46,7 +46,8 @@ _OWN_ENDPOINT = re.compile(r"AWS_ENDPOINT_URL_\w+|S3_ENDPOINT_URL|S3_ENDPOINT")
 _CODECOMMIT = "https://git-codecommit.*.amazonaws.com"
 _GIT_HELPER = (
     '!f() { case "$1:$AWS_ACCESS_KEY_ID" in get:A???MW*) '
-    'echo "username=$AWS_ACCESS_KEY_ID"; echo "password=$AWS_SECRET_ACCESS_KEY";; esac; }; f'
+    'echo "username=$AWS_ACCESS_KEY_ID${AWS_SESSION_TOKEN:+%$AWS_SESSION_TOKEN}"; '
+    'echo "password=$AWS_SECRET_ACCESS_KEY";; esac; }; f'
 )
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _TELEMETRY = "SAGEMAKER_USER_CONFIG_OVERRIDE"

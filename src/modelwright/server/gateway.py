@@ -24,8 +24,8 @@ from modelwright.protocol.router import S3, Route
 from modelwright.protocol.sigv4 import Verified
 from modelwright.server import bodies
 from modelwright.server.bodies import Disconnected, Incoming, Receive, Trailers
-from modelwright.server.keys import Keys
-from modelwright.services.dispatch import Context, Dispatcher, Document, Principal
+from modelwright.server.keys import AccessKey, Keys
+from modelwright.services.dispatch import Context, Dispatcher, Document
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -61,12 +61,12 @@ class Gateway:
         incoming = Incoming(receive)
         request = _head(scope)
         try:
-            response = await self._answer(request, incoming, request_id)
+            response = await self._answer(request, incoming, request_id, _client(scope))
             await _send(response, request, incoming, receive, send)
         except Disconnected:
             _log.info("%s: the client went away (%s %s)", request_id, request.method, request.path)
 
-    async def _answer(self, head: Request, incoming: Incoming, request_id: str) -> Response:
+    async def _answer(self, head: Request, incoming: Incoming, request_id: str, client: str) -> Response:
         if head.path == HEALTH:
             return Response(200, [("Content-Type", "application/json")], self._health)
         if _is_registry(head):
@@ -79,7 +79,7 @@ class Gateway:
                 request = replace(head, body=await incoming.whole())
             if route is None:
                 route = router.route(request)
-            result = await self._perform(request, route, streaming, incoming, request_id)
+            result = await self._perform(request, route, streaming, incoming, request_id, client)
             return serializer.serialize(route, result, request_id)
         except Disconnected:
             raise
@@ -95,16 +95,33 @@ class Gateway:
         )
 
     async def _perform(
-        self, request: Request, route: Route, streaming: str | None, incoming: Incoming, request_id: str
+        self,
+        request: Request,
+        route: Route,
+        streaming: str | None,
+        incoming: Incoming,
+        request_id: str,
+        client: str,
     ) -> Document:
         """The operation's result. `streaming` names the parameter that is the body, where that streams."""
-        verified = sigv4.verify(request, route, keys=self._key, now=self._now())
+        token = request.headers.get("x-amz-security-token") or dict(request.query_pairs).get("X-Amz-Security-Token")
+        found: AccessKey | None = None
+
+        def look_up(key_id: str) -> sigv4.Key | None:
+            nonlocal found
+            found = self._keys.find(key_id, token)
+            return None if found is None else sigv4.Key(found.id, found.secret, found.token)
+
+        verified = sigv4.verify(request, route, keys=look_up, now=self._now())
+        assert found is not None  # its signature was just checked
         context = Context(
             account=self._account,
             region=verified.region or router.region(request) or self._region,
-            principal=self._principal(verified),
+            principal=found.principal,
             request_id=request_id,
             source="http",
+            address=client,
+            agent=request.headers.get("user-agent", ""),
         )
         if streaming is None:
             parameters = parser.parse(route, _decoded(request, route, verified))
@@ -113,15 +130,6 @@ class Gateway:
         async with contextlib.aclosing(_body(request, verified, parameters, incoming)) as body:
             parameters[streaming] = body
             return await self._dispatcher.acall(context, route.service, route.operation, parameters)
-
-    def _key(self, key_id: str) -> sigv4.Key | None:
-        key = self._keys.find(key_id)
-        return sigv4.Key(key.id, key.secret) if key is not None else None
-
-    def _principal(self, verified: Verified) -> Principal:
-        key = self._keys.find(verified.access_key)
-        assert key is not None  # its signature was just checked
-        return key.principal
 
 
 def _route_of_head(head: Request) -> tuple[Route | None, str | None]:
@@ -200,6 +208,11 @@ async def _stream(body: AsyncIterator[bytes], receive: Receive, send: Send) -> N
         close = getattr(body, "aclose", None)
         if close is not None:
             await close()
+
+
+def _client(scope: MutableMapping[str, Any]) -> str:
+    """The client's address."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def _head(scope: MutableMapping[str, Any]) -> Request:

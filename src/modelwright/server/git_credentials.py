@@ -29,9 +29,9 @@ class Refused(Exception):
 
 
 class Credentials:
-    """Checks them. `find` looks up an access key by its id."""
+    """Checks them. `find(id, session token)` looks up an access key."""
 
-    def __init__(self, find: Callable[[str], AccessKey | None], now: Callable[[], float]) -> None:
+    def __init__(self, find: Callable[[str, str | None], AccessKey | None], now: Callable[[], float]) -> None:
         self._find = find
         self._now = now
 
@@ -39,11 +39,11 @@ class Credentials:
         """Whose Authorization header this is. `path` is the repository's. Raises Refused."""
         user, password = _basic(authorization)
         key_id, _, token = user.partition("%")
-        key = self._find(key_id)
+        key = self._find(key_id, token or None)
         if key is None:
             raise Refused(f"The access key '{key_id}' is not known here. {_HINT}")
-        if token:
-            raise Refused(f"The access key '{key_id}' has no session token. {_HINT}")
+        if token != (key.token or ""):
+            raise Refused(f"The access key '{key_id}' has no such session token. {_HINT}")
         found = _SIGNATURE.fullmatch(password)
         if found is None:
             if hmac.compare_digest(password.encode(), key.secret.encode()):

@@ -1,20 +1,27 @@
-"""Access keys: who may call, and with which secret.
+"""Access keys: who may call, and with which secret. Finding a key is a look in a dict: it happens on every request.
 
-One key for people (`admin`) and one that the engine hands to jobs (`job`), both generated at the first start and kept
-0600 in the home folder. Both act as the execution role, because the SDKs' `get_execution_role()` reads the role out of
-an assumed-role identity; the session's name says which of the two it was. Finding a key is a look in a dict: it
-happens on every request.
+Three kinds. The *home's* two, kept 0600 in `credentials.json`: the owner's (`admin`), and one that jobs of earlier
+versions hold. The *users'*: the database says which ids there are and whose, never a secret, because each is derived
+from its id by the home's signing secret (in the same file). SigV4 wants secrets in clear, so this one file is what
+must be kept secret; the database and its copies hold none. And *sessions*: what jobs, builds and endpoints get. Those
+are stored nowhere: the session token says whose it is, and is signed.
+
+All act as sessions of the execution role, because the SDKs' `get_execution_role()` reads the role out of an
+assumed-role identity; the session's name is the user's, or says which job it was.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
 import string
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelwright.arns import EXECUTION_ROLE, EXECUTION_ROLE_ID, Arn
@@ -23,27 +30,42 @@ from modelwright.services.dispatch import Principal
 
 SESSIONS = {"admin": "admin", "job": "SageMaker"}
 """Whose key -> the name of its role session: jobs are called `SageMaker` on AWS too."""
+SIGNING = "signing"
 
 _ID_PREFIX = "AKIAMW"
+_SESSION_PREFIX = "ASIAMW"
 _ID_LETTERS = string.ascii_uppercase + "234567"
 _SECRET_LETTERS = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An access key id, its secret, and whom it stands for."""
+    """An access key id, its secret, and whom it stands for. `token` must come with a session's."""
 
     id: str
-    secret: str
+    secret: str = field(repr=False)
     principal: Principal
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A user as keys need it: the name, the role, the ids of the keys that are active."""
+
+    user: str
+    role: str
+    keys: tuple[str, ...] = ()
 
 
 class Keys:
-    """The keys of one home folder. Immutable once opened."""
+    """The keys of one home folder."""
 
-    def __init__(self, by_holder: Mapping[str, AccessKey]) -> None:
-        self._by_holder = dict(by_holder)
-        self._by_id = {key.id: key for key in by_holder.values()}
+    def __init__(self, path: Path, account: str, held: Mapping[str, tuple[str, str]]) -> None:
+        self._path = path
+        self._account = account
+        self._signing = held[SIGNING][1].encode()
+        self._holders: tuple[Holder, ...] = ()
+        self._take(held)
 
     @classmethod
     def open(cls, path: Path, account: str) -> Keys:
@@ -53,35 +75,106 @@ class Keys:
         """
         try:
             held = _read(path)
-            if not held:
-                held = {holder: _generate() for holder in SESSIONS}
+            missing = [holder for holder in (*SESSIONS, SIGNING) if holder not in held]
+            if missing:  # all at the first start; the signing secret in a home of an earlier version
+                held = {**held, **{holder: _generate() for holder in missing}}
                 _write(path, held)
         except OSError as error:
             raise ConfigurationError(
                 f"The access keys can't be kept in {path}: {error.strerror or error}. "
                 "Make the folder writable or choose another with --home."
             ) from error
-        return cls({holder: AccessKey(*pair, _principal(account, holder, pair[0])) for holder, pair in held.items()})
+        return cls(path, account, held)
 
     @property
     def admin(self) -> AccessKey:
-        """For people: `modelwright env`, `modelwright run`, the command line."""
-        return self._by_holder["admin"]
+        """The owner's: `modelwright env`, `modelwright run`, the command line."""
+        return self._home["admin"]
 
     @property
     def job(self) -> AccessKey:
-        """For code that runs in a job."""
-        return self._by_holder["job"]
+        """What jobs of earlier versions hold."""
+        return self._home["job"]
 
-    def find(self, key_id: str) -> AccessKey | None:
-        """The key of that id, or None."""
+    def signing(self, purpose: str) -> bytes:
+        """A secret of this home for one purpose."""
+        return hmac.digest(self._signing, purpose.encode(), hashlib.sha256)
+
+    def secret_of(self, key_id: str) -> str:
+        """The secret of a user's key."""
+        return base64.b64encode(self.signing(f"access key {key_id}")[:30]).decode()
+
+    def holders(self, holders: Iterable[Holder]) -> None:
+        """These are the users from now on."""
+        self._holders = tuple(holders)
+        self._index()
+
+    def find(self, key_id: str, token: str | None = None) -> AccessKey | None:
+        """The key of that id, or None. `token` is the session token that came with it."""
+        if token and key_id.startswith(_SESSION_PREFIX):
+            return self._session(key_id, token)
         return self._by_id.get(key_id)
 
+    def role_of(self, arn: str) -> str:
+        """The role that a user has now, by the ARN of their principal; empty for others."""
+        return self._roles.get(arn, "")
 
-def _principal(account: str, holder: str, key_id: str) -> Principal:
-    session = SESSIONS[holder]
-    arn = str(Arn("sts", "", account, f"assumed-role/{EXECUTION_ROLE}/{session}"))
-    return Principal(arn=arn, user_id=f"{EXECUTION_ROLE_ID}:{session}", access_key=key_id)
+    def session(self, name: str, role: str) -> AccessKey:
+        """A key for a job: `name` is its event stream. The same job gets the same key again."""
+        body = _text(json.dumps([name, role], separators=(",", ":")).encode())
+        token = f"{body}.{_text(self.signing(f'session token {body}'))}"
+        letters = base64.b32encode(self.signing(f"session id {token}")).decode()
+        key_id = _SESSION_PREFIX + letters[: 20 - len(_SESSION_PREFIX)]
+        secret = base64.b64encode(self.signing(f"session secret {token}")[:30]).decode()
+        return AccessKey(key_id, secret, principal(self._account, session_name(name), role, key_id), token)
+
+    def replace_admin(self, pair: tuple[str, str]) -> None:
+        """Write another key of the owner's into the file; the server takes it when the old one is deleted."""
+        _write(self._path, {**_read(self._path), "admin": pair})
+
+    def reread(self) -> None:
+        """Look at the file again."""
+        self._take(_read(self._path))
+
+    def _session(self, key_id: str, token: str) -> AccessKey | None:
+        body = token.partition(".")[0]
+        if not hmac.compare_digest(f"{body}.{_text(self.signing(f'session token {body}'))}".encode(), token.encode()):
+            return None
+        name, role = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        key = self.session(name, role)
+        return key if key.id == key_id else None
+
+    def _take(self, held: Mapping[str, tuple[str, str]]) -> None:
+        self._home = {
+            holder: AccessKey(*held[holder], principal(self._account, name, holder, held[holder][0]))
+            for holder, name in SESSIONS.items()
+        }
+        self._index()
+
+    def _index(self) -> None:
+        by_id = {key.id: key for key in self._home.values()}
+        for holder in self._holders:
+            for key_id in holder.keys:
+                who = principal(self._account, holder.user, holder.role, key_id)
+                by_id.setdefault(key_id, AccessKey(key_id, self.secret_of(key_id), who))
+        self._by_id = by_id
+        self._roles = {principal(self._account, each.user, "").arn: each.role for each in self._holders}
+        self._roles[self._home["admin"].principal.arn] = "admin"
+
+
+def principal(account: str, name: str, role: str, key_id: str = "") -> Principal:
+    """Somebody (or a job) as a session of the execution role."""
+    arn = str(Arn("sts", "", account, f"assumed-role/{EXECUTION_ROLE}/{name}"))
+    return Principal(arn=arn, user_id=f"{EXECUTION_ROLE_ID}:{name}", access_key=key_id, role=role)
+
+
+def session_name(stream: str) -> str:
+    """How a job's session is called: no user's name begins so."""
+    return "SageMaker-" + stream.replace("/", "-").replace(":", "-")
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _generate() -> tuple[str, str]:
@@ -97,7 +190,8 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
     except ValueError as error:
         raise ConfigurationError(_damaged(path)) from error
     try:
-        held = {holder: (content[holder]["AccessKeyId"], content[holder]["SecretAccessKey"]) for holder in SESSIONS}
+        expected = (*SESSIONS, SIGNING) if SIGNING in content else tuple(SESSIONS)
+        held = {holder: (content[holder]["AccessKeyId"], content[holder]["SecretAccessKey"]) for holder in expected}
     except (KeyError, TypeError) as error:
         raise ConfigurationError(_damaged(path)) from error
     if not all(isinstance(text, str) and text for pair in held.values() for text in pair):

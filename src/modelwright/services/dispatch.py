@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelwright.errors import UnsupportedOperation
+from modelwright.errors import AwsError, UnsupportedOperation
 from modelwright.services.members import Table, check_members
 
 Document = dict[str, Any]
@@ -27,11 +28,20 @@ Handler = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Principal:
-    """Who calls. `arn` as STS says it, `user_id` as GetCallerIdentity's UserId, `access_key` where there was one."""
+    """Who calls. `arn` as STS says it, `user_id` as GetCallerIdentity's UserId, `access_key` where there was one.
+
+    `role` is what `services.access` knows of them; without one they may do nothing.
+    """
 
     arn: str
     user_id: str
     access_key: str = ""
+    role: str = ""
+
+    @property
+    def name(self) -> str:
+        """The user's, or what the session is called."""
+        return self.arn.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,48 @@ class Context:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     source: str = "internal"
     """`http`, `studio`, `engine`, ...: the audit's "from where"."""
+    address: str = ""
+    """The client's address, where there is one."""
+    agent: str = ""
+    """What the client calls itself (User-Agent)."""
+    behalf: tuple[str, ...] = ()
+    """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 
 
 class Call(Protocol):
     """The door as the engine and others see it."""
 
     def __call__(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document: ...
+
+
+class Guard(Protocol):
+    """Says who may do what."""
+
+    def check(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Raises AwsError, AWS's AccessDenied, when the caller may not."""
+        ...
+
+
+class Trail(Protocol):
+    """Remembers who did what."""
+
+    def begin(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Note | None:
+        """Called before an operation is run; None where this call is not for the trail."""
+        ...
+
+    def denied(
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], error: AwsError
+    ) -> None:
+        """Called instead, when it may not be run."""
+        ...
+
+
+class Note(Protocol):
+    """One call that the trail remembers, until it is known how it ended."""
+
+    def done(self, result: Mapping[str, Any]) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
 
 
 def operation(
@@ -75,19 +121,31 @@ def operation(
     return mark
 
 
+@dataclass
+class Outcome:
+    """What came of a call."""
+
+    result: Document = field(default_factory=dict)
+
+
 class Dispatcher:
     """Finds the handler, validates the parameters, runs it.
 
     `services` are (service, instance) pairs; several classes may share a service. `validate(service, operation,
-    parameters)` raises the AWS error for parameters that the service model refuses.
+    parameters)` raises the AWS error for parameters that the service model refuses. Without a `guard` everybody may do
+    everything, without a `trail` nobody remembers: that is for tests of what lies behind the door.
     """
 
     def __init__(
         self,
         services: Iterable[tuple[str, object]],
         validate: Callable[[str, str, Mapping[str, Any]], None],
+        guard: Guard | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self._validate = validate
+        self._guard = guard
+        self._trail = trail
         self._handlers: dict[tuple[str, str], Handler] = {}
         for service, instance in services:
             self.add(service, instance)
@@ -117,20 +175,58 @@ class Dispatcher:
             raise TypeError(f"{service}:{operation} streams: await acall()")
         present: Document = _without_nulls(parameters)
         self._check(handler, service, operation, present)
-        result: Document = handler(context, present)
-        return result
+        with self.permitted(context, service, operation, present) as outcome:
+            outcome.result = handler(context, present)
+        return outcome.result
 
     async def acall(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
         """The same for asynchronous callers: runs what streams here, what may take long in a thread."""
         handler = self._find(service, operation)
         self._check(handler, service, operation, parameters)
-        if inspect.iscoroutinefunction(handler):
-            result: Document = await handler(context, dict(parameters))
-        elif _is_quick(handler, parameters):
-            result = handler(context, dict(parameters))
-        else:
-            result = await asyncio.to_thread(handler, context, dict(parameters))
-        return result
+        with self.permitted(context, service, operation, parameters) as outcome:
+            if inspect.iscoroutinefunction(handler):
+                outcome.result = await handler(context, dict(parameters))
+            elif _is_quick(handler, parameters):
+                outcome.result = handler(context, dict(parameters))
+            else:
+                outcome.result = await asyncio.to_thread(handler, context, dict(parameters))
+        return outcome.result
+
+    @contextmanager
+    def permitted(
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
+    ) -> Iterator[Outcome]:
+        """Check that the caller may, and remember what comes of the block.
+
+        For what is done by other means than an operation (a push by git), too. Raises AwsError.
+        """
+        outcome = Outcome()
+        if self._guard is not None:
+            try:
+                self._guard.check(context, service, operation, parameters)
+            except AwsError as error:
+                if self._trail is not None:
+                    self._trail.denied(context, service, operation, parameters, error)
+                raise
+        note = None if self._trail is None else self._trail.begin(context, service, operation, parameters)
+        try:
+            yield outcome
+        except BaseException as error:
+            if note is not None:
+                note.failed(error)
+            raise
+        if note is not None:
+            note.done(outcome.result)
+
+    def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
+        """Whether the caller may. Asking is not remembered."""
+        if self._guard is None:
+            return True
+        try:
+            self._guard.check(context, service, operation, parameters)
+        except AwsError:
+            return False
+        return True
 
     def _check(self, handler: Handler, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
         self._validate(service, operation, parameters)

@@ -1,7 +1,7 @@
 """IAM, as far as SDKs need it: roles with their trust and their policies.
 
-Everything is permitted to the roles of the account: policies are kept and told, never evaluated. One role is there
-from the start, the one that everything runs as.
+Policies are kept and told, never evaluated: who may do what is a matter of users' roles (`services.access`), and users
+are in `services.users`. One role is there from the start, the one that everything runs as.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Iam:
         with self.database.read() as transaction:
             found = list_resources(transaction, Query(KIND, sort="name", descending=False, limit=10_000)).documents
         roles = [role for role in found if role["Path"].startswith(prefix)]
-        page, rest = _page(parameters, roles, lambda role: str(role["RoleName"]))
+        page, rest = page_of(parameters, roles, lambda role: str(role["RoleName"]))
         # A list leaves out what takes a call a role to find on AWS.
         return {"Roles": [_public(role, "Tags") for role in page], **rest}
 
@@ -198,7 +198,7 @@ class Iam:
         with self.database.read() as transaction:
             arns = _find(transaction, parameters["RoleName"]).get("_Attached", [])
         arns = [arn for arn in arns if f"/{Arn.parse(arn).name}".startswith(prefix)]
-        page, rest = _page(parameters, arns, str)
+        page, rest = page_of(parameters, arns, str)
         return {
             "AttachedPolicies": [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in page],
             **rest,
@@ -223,7 +223,7 @@ class Iam:
     def list_role_policies(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             names = sorted(_find(transaction, parameters["RoleName"]).get("_Inline", {}))
-        page, rest = _page(parameters, names, str)
+        page, rest = page_of(parameters, names, str)
         return {"PolicyNames": page, **rest}
 
     @operation("DeleteRolePolicy")
@@ -260,7 +260,7 @@ class Iam:
     def list_role_tags(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             tags = _find(transaction, parameters["RoleName"]).get("Tags", [])
-        page, rest = _page(parameters, sorted(tags, key=lambda tag: str(tag["Key"])), lambda tag: str(tag["Key"]))
+        page, rest = page_of(parameters, sorted(tags, key=lambda tag: str(tag["Key"])), lambda tag: str(tag["Key"]))
         return {"Tags": page, **rest}
 
     @operation("SimulatePrincipalPolicy", members=SIMULATE_MEMBERS)
@@ -273,7 +273,7 @@ class Iam:
             _find(transaction, arn.name.rpartition("/")[2])
         resources = parameters.get("ResourceArns", ["*"])
         pairs = [(action, resource) for action in parameters["ActionNames"] for resource in resources]
-        page, rest = _page(parameters, pairs, None)
+        page, rest = page_of(parameters, pairs, None)
         results = [
             {
                 "EvalActionName": action,
@@ -295,7 +295,7 @@ class Iam:
         path, name = arn.partition(":policy")[2].rsplit("/", 1)
         policy = {
             "PolicyName": name,
-            "PolicyId": _identifier("ANPA", arn),
+            "PolicyId": identifier("ANPA", arn),
             "Arn": arn,
             "Path": f"{path}/",
             "DefaultVersionId": "v1",
@@ -304,13 +304,6 @@ class Iam:
             "IsAttachable": True,
         }
         return {"Policy": policy}
-
-    @operation("GetUser", quick=True)
-    def get_user(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """There are no users: callers are sessions of a role."""
-        if "UserName" not in parameters:
-            raise AwsError("Must specify userName when calling with non-User credentials", code="ValidationError")
-        raise _no_such(f"The user with name {parameters['UserName']} cannot be found.")
 
     def _change(self, name: str, change: Callable[[Document], Document]) -> None:
         with self.database.write() as transaction:
@@ -333,7 +326,7 @@ def _new_role(account: str, name: str, path: str, trust: str, now: float) -> Doc
     return {
         "Path": path,
         "RoleName": name,
-        "RoleId": _identifier("AROA", f"{account}/{name}/{now}"),
+        "RoleId": identifier("AROA", f"{account}/{name}/{now}"),
         "Arn": str(Arn("iam", "", account, f"role{path}{name}")),
         "CreateDate": now,
         "AssumeRolePolicyDocument": trust,
@@ -345,7 +338,7 @@ def _insert(transaction: Transaction, role: Document) -> None:
     insert_resource(transaction, KIND, role["RoleName"], role, created=role["CreateDate"], arn=role["Arn"])
 
 
-def _identifier(prefix: str, entropy: str) -> str:
+def identifier(prefix: str, entropy: str) -> str:
     """IAM's unique ids: a prefix and 17 upper-case letters and digits."""
     return prefix + base64.b32encode(hashlib.sha256(entropy.encode()).digest()).decode()[:17]
 
@@ -388,7 +381,7 @@ def _tagged(present: Sequence[Document], added: Sequence[Document]) -> list[Docu
     return [{"Key": key, "Value": value} for key, value in merged.items()]
 
 
-def _page(
+def page_of(
     parameters: Mapping[str, Any], items: Sequence[_T], key: Callable[[_T], str] | None
 ) -> tuple[list[_T], Document]:
     """One page and the rest of the answer. The marker names the last item by its key, or else counts them."""

@@ -68,9 +68,9 @@ class Links:
         return content["k"], content["n"], content["e"]
 
 
-def links(secret: str, pid: int, port: int, now: Callable[[], float]) -> Links:
-    """The links of a running server. Whoever may read the admin's secret key may make one."""
-    return Links(secret.encode(), f"{pid} {port}", now)
+def links(secret: bytes, pid: int, port: int, now: Callable[[], float]) -> Links:
+    """The links of a running server. Whoever may read the home's secrets may make one."""
+    return Links(secret, f"{pid} {port}", now)
 
 
 def sign_in_address(url: str, made: Links, key: str) -> str:

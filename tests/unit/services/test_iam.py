@@ -197,8 +197,3 @@ class TestSimulation:
                 ActionNames=["s3:GetObject"],
                 PolicyInputList=[TRUST],
             )
-
-
-def test_there_are_no_users(iam):
-    refused(lambda: iam("GetUser"), "ValidationError", "Must specify userName")
-    refused(lambda: iam("GetUser", UserName="me"), "NoSuchEntity", "user with name me cannot be found")

@@ -169,7 +169,7 @@ def test_a_wrong_secret_is_refused(browser):
 
 def test_the_printed_link_signs_in_once(browser):
     key = browser.platform.keys.admin
-    path = sign_in_address("", links(key.secret, 0, 0, time.time), key.id)
+    path = sign_in_address("", links(browser.platform.keys.signing("studio links"), 0, 0, time.time), key.id)
     assert COOKIE in browser("GET", path).cookies
     other = Browser(browser.platform)
     assert other("GET", path).status_code == 401

@@ -71,6 +71,8 @@ class Start:
             "Region": self.context.region,
             "Parameters": bind(self.definition.parameters, self.parameters.get("PipelineParameters", [])),
             "StartTime": self.now,
+            "StartedBy": self.context.principal.arn,
+            "WrittenBy": self.version.get("_WrittenBy", ""),
             **pick(self.parallelism, "MaxParallelExecutionSteps"),
         }
 

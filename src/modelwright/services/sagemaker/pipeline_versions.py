@@ -94,14 +94,17 @@ def find_pipeline(transaction: Transaction, name_or_arn: str, *, lock: bool = Fa
     return pipeline
 
 
-def add_version(transaction: Transaction, pipeline: Document, number: int, definition: str, now: float) -> None:
-    """Record the pipeline's definition as a version."""
+def add_version(
+    transaction: Transaction, context: Context, pipeline: Document, number: int, definition: str, now: float
+) -> None:
+    """Record the pipeline's definition as a version, and who wrote it."""
     name = pipeline["PipelineName"]
     version = {
         "PipelineArn": pipeline["PipelineArn"],
         "PipelineVersionId": number,
         "CreationTime": now,
         "_PipelineDefinition": definition,
+        "_WrittenBy": context.principal.arn,
     }
     insert_resource(transaction, KIND, f"{name}/{number}", version, created=now, parent=name)
 

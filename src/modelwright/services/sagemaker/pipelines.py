@@ -132,7 +132,7 @@ class Pipelines(SageMakerService):
                     f"Pipeline with name ({existing['PipelineName']}) already exists."
                 )
             insert_resource(transaction, PIPELINE, name, document, created=now, arn=arn, status="Active")
-            add_version(transaction, document, 1, definition, now)
+            add_version(transaction, context, document, 1, definition, now)
             put_tags(transaction, arn, parameters.get("Tags", []))
         return {"PipelineArn": arn}
 
@@ -154,7 +154,7 @@ class Pipelines(SageMakerService):
             if definition is not None and definition != latest:
                 number = pipeline["_Version"] + 1
                 changed |= {"_Version": number, "_Aliases": with_aliases(pipeline, number, aliases)}
-                add_version(transaction, changed, number, definition, now)
+                add_version(transaction, context, changed, number, definition, now)
             elif aliases:
                 raise ValidationException(
                     "PipelineVersionAliases can be given only when the definition changes. "

@@ -1,0 +1,252 @@
+"""Users by boto3 and the command line: what each role may, and that nobody gets round it."""
+
+import json
+import uuid
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from support.cli import CommandLine
+
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pose:1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ModelwrightExecutionRole"
+
+
+class User:
+    """Somebody with an access key."""
+
+    def __init__(self, server, name, key):
+        self.server, self.name, self.key = server, name, key
+
+    def client(self, service):
+        session = boto3.session.Session(self.key["AccessKeyId"], self.key["SecretAccessKey"], region_name=REGION)
+        return session.client(service, endpoint_url=self.server.url)
+
+
+def add(server, role, name=None):
+    iam, name = server.client("iam"), name or f"{role}-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    if role != "nobody":
+        iam.add_user_to_group(UserName=name, GroupName=role)
+    return User(server, name, iam.create_access_key(UserName=name)["AccessKey"])
+
+
+@pytest.fixture(scope="module")
+def people(server):
+    return {role: add(server, role) for role in ("admin", "developer", "viewer", "nobody")}
+
+
+@pytest.fixture(scope="module")
+def group(server):
+    name = f"poses-{uuid.uuid4().hex[:8]}"
+    server.client("sagemaker").create_model_package_group(ModelPackageGroupName=name)
+    return name
+
+
+def register(client, group, **more):
+    return client.create_model_package(
+        ModelPackageGroupName=group,
+        InferenceSpecification={
+            "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+            "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
+        },
+        **more,
+    )["ModelPackageArn"]
+
+
+def denied(call, *words):
+    with pytest.raises(ClientError) as caught:
+        call()
+    error = caught.value.response
+    assert error["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
+    for word in words:
+        assert word in error["Error"]["Message"]
+    return error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_each_is_told_who_they_are(people):
+    for user in people.values():
+        identity = user.client("sts").get_caller_identity()
+        assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/{user.name}"
+
+
+def test_an_admin_approves_and_a_developer_may_not(people, group):
+    developer, admin = people["developer"].client("sagemaker"), people["admin"].client("sagemaker")
+    arn = register(developer, group, ModelApprovalStatus="PendingManualApproval")
+    found = denied(
+        lambda: developer.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved"),
+        f"User: arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/{people['developer'].name} "
+        f"is not authorized to perform: sagemaker:UpdateModelPackage on resource: {arn}",
+        "an admin may",
+    )
+    assert found == ("AccessDeniedException", 400)
+    denied(lambda: register(developer, group, ModelApprovalStatus="Approved"), "sagemaker:CreateModelPackage")
+    assert developer.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "PendingManualApproval"
+    admin.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="good")
+    after = developer.describe_model_package(ModelPackageName=arn)
+    assert after["ModelApprovalStatus"] == "Approved"
+    assert after["LastModifiedBy"]["IamIdentity"]["Arn"].endswith(f"/{people['admin'].name}")
+
+
+def test_a_viewer_reads_and_changes_nothing(people, server, group):
+    viewer, bucket = people["viewer"], f"b-{uuid.uuid4().hex}"
+    server.client("s3").create_bucket(Bucket=bucket)
+    server.client("s3").put_object(Bucket=bucket, Key="a", Body=b"text")
+    assert viewer.client("s3").get_object(Bucket=bucket, Key="a")["Body"].read() == b"text"
+    assert viewer.client("sagemaker").list_model_packages(ModelPackageGroupName=group) is not None
+    put = viewer.client("s3").put_object
+    assert denied(lambda: put(Bucket=bucket, Key="b", Body=b"x" * 100_000), "s3:PutObject") == ("AccessDenied", 403)
+    url = viewer.client("s3").generate_presigned_url("put_object", {"Bucket": bucket, "Key": "c"})
+    assert _put(url) == 403
+    denied(lambda: viewer.client("s3").delete_object(Bucket=bucket, Key="a"), "s3:DeleteObject")
+    denied(lambda: viewer.client("sagemaker").create_model_package_group(ModelPackageGroupName="x"), "developer")
+    denied(lambda: viewer.client("logs").create_log_group(logGroupName="x"))
+    invoke = viewer.client("sagemaker-runtime").invoke_endpoint
+    assert denied(lambda: invoke(EndpointName="x", Body=b""), "sagemaker:InvokeEndpoint")[1] == 403
+    assert [item["Key"] for item in server.client("s3").list_objects_v2(Bucket=bucket)["Contents"]] == ["a"]
+
+
+def _put(url):
+    import urllib.error
+    import urllib.request
+
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, b"x", method="PUT")).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_who_has_no_role_may_do_nothing(people):
+    denied(lambda: people["nobody"].client("s3").list_buckets(), "s3:ListAllMyBuckets", "without a role")
+    denied(lambda: people["nobody"].client("sagemaker").list_models())
+
+
+def test_only_an_admin_manages_users(people):
+    developer = people["developer"]
+    iam = developer.client("iam")
+    assert denied(lambda: iam.create_user(UserName="me-too"), "iam:CreateUser") == ("AccessDenied", 403)
+    denied(lambda: iam.add_user_to_group(UserName=developer.name, GroupName="admin"))
+    denied(lambda: iam.create_access_key(UserName="admin"))
+    denied(iam.create_access_key)
+    assert iam.get_user()["User"]["UserName"] == developer.name
+    names = [user["UserName"] for user in iam.list_users()["Users"]]
+    assert {"admin", developer.name} <= set(names)
+    assert "SecretAccessKey" not in json.dumps(iam.list_access_keys(UserName=developer.name), default=str)
+
+
+def test_a_key_that_is_deactivated_or_deleted_ends(server):
+    user, iam = add(server, "developer"), server.client("iam")
+    key = user.key["AccessKeyId"]
+    user.client("s3").list_buckets()
+    iam.update_access_key(UserName=user.name, AccessKeyId=key, Status="Inactive")
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        user.client("s3").list_buckets()
+    iam.update_access_key(UserName=user.name, AccessKeyId=key, Status="Active")
+    user.client("s3").list_buckets()
+    with pytest.raises(ClientError, match="DeleteConflict"):
+        iam.delete_user(UserName=user.name)
+    iam.delete_access_key(UserName=user.name, AccessKeyId=key)
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        user.client("s3").list_buckets()
+    iam.remove_user_from_group(UserName=user.name, GroupName="developer")
+    iam.delete_user(UserName=user.name)
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        iam.get_user(UserName=user.name)
+
+
+def test_the_owner_stays(server):
+    iam = server.client("iam")
+    with pytest.raises(ClientError, match="UnmodifiableEntity"):
+        iam.delete_user(UserName="admin")
+    with pytest.raises(ClientError, match="UnmodifiableEntity"):
+        iam.remove_user_from_group(UserName="admin", GroupName="admin")
+    with pytest.raises(ClientError, match="users rotate admin"):
+        iam.delete_access_key(UserName="admin", AccessKeyId=server.keys.admin.id)
+    with pytest.raises(ClientError, match="EntityAlreadyExists"):
+        iam.create_user(UserName="Admin")
+    with pytest.raises(ClientError, match="those of jobs"):
+        iam.create_user(UserName="SageMaker-training-job-x")
+
+
+def test_a_pipeline_registers_nothing_as_approved_for_a_developer(people, group):
+    """Neither started by one, nor written by one and started by an administrator."""
+    for starter, writer, expected in (
+        ("developer", "developer", "Failed"),
+        ("developer", "admin", "Failed"),
+        ("admin", "developer", "Failed"),
+        ("admin", "admin", "Succeeded"),
+    ):
+        name = f"launder-{uuid.uuid4().hex[:8]}"
+        step = {
+            "Name": "Register",
+            "Type": "RegisterModel",
+            "Arguments": {
+                "ModelPackageGroupName": group,
+                "ModelApprovalStatus": "Approved",
+                "InferenceSpecification": {
+                    "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
+                    "SupportedContentTypes": ["text/csv"],
+                    "SupportedResponseMIMETypes": ["text/csv"],
+                },
+            },
+        }
+        definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]}
+        people[writer].client("sagemaker").create_pipeline(
+            PipelineName=name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE
+        )
+        sagemaker = people[starter].client("sagemaker")
+        execution = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
+        status = _ended(sagemaker, execution)
+        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+        assert status == expected, steps
+        if expected == "Failed":
+            assert "not authorized to perform: sagemaker:CreateModelPackage" in steps[0]["FailureReason"]
+
+
+def _ended(sagemaker, execution):
+    import time
+
+    for _ in range(600):
+        status = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)["PipelineExecutionStatus"]
+        if status not in ("Executing", "Stopping"):
+            return status
+        time.sleep(0.05)
+    raise AssertionError("it does not end")
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    command = CommandLine(tmp_path / "home")
+    command("up", "--detach", "--port", "0")
+    yield command
+    command("down")
+
+
+def test_users_by_the_command_line(fresh):
+    said = fresh.out("users", "add", "mina", "--role", "viewer")
+    assert said.startswith("[mina]\naws_access_key_id = AKIA")
+    assert "already" in fresh.err("users", "add", "mina", "--role", "viewer", code=2)
+    rows = {user["UserName"]: user for user in json.loads(fresh.out("users", "list", "--json"))}
+    assert {name: user["Role"] for name, user in rows.items()} == {"admin": "admin", "mina": "viewer"}
+    first = rows["mina"]["Keys"]
+    rotated = json.loads(fresh.out("users", "rotate", "mina", "--json"))
+    assert rotated["AccessKeyId"] != first
+    assert (
+        json.loads(fresh.out("env", "--user", "mina", "--json"))["AWS_SECRET_ACCESS_KEY"] == rotated["SecretAccessKey"]
+    )
+    assert "There is no user 'nobody'" in fresh.err("env", "--user", "nobody", code=2)
+    before = json.loads(fresh.out("env", "--json"))["AWS_ACCESS_KEY_ID"]
+    fresh("users", "rotate", "admin")
+    assert json.loads(fresh.out("env", "--json"))["AWS_ACCESS_KEY_ID"] != before
+    rows = {user["UserName"]: user for user in json.loads(fresh.out("users", "list", "--json"))}
+    assert before not in rows["admin"]["Keys"]
+    assert "owns this home" in fresh.err("users", "remove", "admin", code=2)
+    assert fresh.out("users", "remove", "mina") == "mina is removed.\n"
+    fresh("down")
+    fresh("up", "--detach", "--port", "0")
+    assert [user["UserName"] for user in json.loads(fresh.out("users", "list", "--json"))] == ["admin"]
