@@ -22,6 +22,7 @@ from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
+from modelwright.projects.catalog import Catalog
 from modelwright.protocol.validation import validate
 from modelwright.repositories.home import Repositories
 from modelwright.runtimes.process import ProcessRuntime
@@ -37,6 +38,7 @@ from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.codecommit.announcements import Announcements
@@ -57,13 +59,17 @@ from modelwright.services.sagemaker.pipeline_executions import PipelineExecution
 from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
+from modelwright.services.sagemaker.projects import Projects
 from modelwright.services.sagemaker.search import Search
 from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
+from modelwright.services.servicecatalog import ServiceCatalog
 from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
+from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.router import Router
+from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
@@ -107,6 +113,7 @@ class Platform:
             now=time.time,
             account=settings.account,
         )
+        self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
         self.router = Router()
@@ -119,7 +126,10 @@ class Platform:
             changed=self._reload_keys,
         )
         self._reload_keys()
-        self.dispatcher = Dispatcher(self._services(), validate, Guard(self.keys.role_of))
+        self.audit = AuditJournal(settings.home / "audit", self.database)
+        self.dispatcher = Dispatcher(
+            self._services(), validate, Guard(self.keys.role_of), AuditTrail(self.audit.begin, time.time)
+        )
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
@@ -141,6 +151,7 @@ class Platform:
             routing=self.router,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
+            seeds=lambda template, seed: self.catalog.find(template).seed(seed),
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -200,6 +211,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.audit.close()
         self.objects.close()
         self.database.close()
 
@@ -220,6 +232,7 @@ class Platform:
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
         yield "iam", self.users
+        yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
         yield "ecr", Ecr(store=self.images.store, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
@@ -240,6 +253,8 @@ class Platform:
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
+        yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
         yield from codecommit.services(

@@ -100,6 +100,11 @@ class Settings:
         return self.home / "repositories"
 
     @property
+    def project_templates(self) -> Path:
+        """Your own project templates: `NAME.yml` and `seeds/`."""
+        return self.home / "project-templates"
+
+    @property
     def jobs(self) -> Path:
         return self.home / "jobs"
 

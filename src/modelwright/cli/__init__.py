@@ -35,9 +35,11 @@ MODULES = {
     "executions": ("executions",),
     "models": ("models",),
     "endpoints": ("endpoints",),
+    "projects": ("projects",),
     "deployments": ("deployments",),
     "images": ("images",),
     "users": ("users",),
+    "audit": ("audit",),
     "demo": ("demo",),
     "completion": ("completion",),
 }

@@ -20,6 +20,7 @@ from modelwright.engine.executions import Executions
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.projects import Projects, Seeds, no_seeds
 from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
@@ -57,12 +58,14 @@ class Engine:
         ping_interval: float = PING_INTERVAL,
         log_shipped: Callable[[str], None] = lambda _: None,
         archive: Callable[[str, str, Path], None] = no_archive,
+        seeds: Seeds = no_seeds,
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
         with `credentials(event stream)` of their own.
 
         `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
-        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive.
+        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive;
+        `seeds(template, seed)` is the seed code of a project template, as one.
         """
 
         def shipped(stream: str) -> None:
@@ -142,10 +145,11 @@ class Engine:
             now=now,
         )
         stacks = Stacks(database=database, call=call, now=now)
+        projects = Projects(objects=objects, call=call, seeds=seeds, now=now)
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks],
+            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks, projects],
             now=now,
         )
 

@@ -170,7 +170,8 @@ def test_authorization(ecr):
     assert base64.b64decode(data["authorizationToken"]).startswith(b"AWS:")
     assert data["proxyEndpoint"] == f"https://{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
     assert data["expiresAt"] == 2000.0 + 12 * 3600
-    refused("InvalidParameterException", ecr, "GetAuthorizationToken", registryIds=["999988887777"])
+    (other,) = ecr("GetAuthorizationToken", registryIds=["763104351884"])["authorizationData"]
+    assert other["proxyEndpoint"] == f"https://763104351884.dkr.ecr.{REGION}.amazonaws.com", "AWS's own images"
 
 
 def test_images_of_other_registries_dont_show(ecr, store):

@@ -96,6 +96,8 @@ def test_the_start_opens_the_stream_that_the_engine_drives(door, database, histo
         "Parameters": {"Epochs": 3, "Rate": 0.5, "Kind": "n", "Cache": True},
         "StartTime": clock.time,
         "MaxParallelExecutionSteps": 2,
+        "StartedBy": IDENTITY,
+        "WrittenBy": IDENTITY,
     }
 
 

@@ -1,0 +1,1 @@
+"""Project templates: a CloudFormation template each, and the seed code of the repositories that it makes."""
