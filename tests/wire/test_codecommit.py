@@ -123,6 +123,23 @@ def test_who_may_not_is_told_why(server, env, repository):
         git("ls-remote", url("none"), env=env)
 
 
+def test_what_each_role_may(server, env, repository, tmp_path):
+    """A viewer pulls and does not push; so does a job, by its session's key."""
+    iam, name = server.client("iam"), f"viewer-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    iam.add_user_to_group(UserName=name, GroupName="viewer")
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    job = server.keys.session("training-job/j", "job")
+    viewer = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    session = {"AWS_ACCESS_KEY_ID": job.id, "AWS_SECRET_ACCESS_KEY": job.secret, "AWS_SESSION_TOKEN": job.token}
+    for who in (viewer, session):
+        one = clone(url(repository), tmp_path / who["AWS_ACCESS_KEY_ID"], {**env, **who})
+        commit(one, env=env, a="1")
+        with pytest.raises(Failed, match=r"remote: .*codecommit:GitPush"):
+            pushed(one, {**env, **who})
+    pushed(one, env)
+
+
 def test_a_real_key_is_never_sent(server, env, repository):
     with pytest.raises(Failed, match="terminal prompts disabled"):
         git("ls-remote", url(repository), env={**env, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"})

@@ -133,7 +133,14 @@ class GitHttp:
             principal = self._credentials.principal(headers.get("authorization", ""), host, f"{ROOT}{name}", regions)
         except Refused as refused:
             raise _Refusal(401, str(refused)) from refused
-        context = Context(account=self._account, region=regions[0], principal=principal, source="git")
+        context = Context(
+            account=self._account,
+            region=regions[0],
+            principal=principal,
+            source="git",
+            address=str((scope.get("client") or ("",))[0]),
+            agent=headers.get("user-agent", ""),
+        )
         if document is None:
             raise _Refusal(404, f"There is no CodeCommit repository '{name}' here.")
         return _Call(name, service, advertise, context, self._repositories.open(document["repositoryId"]), headers)

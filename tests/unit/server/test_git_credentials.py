@@ -12,13 +12,17 @@ from modelwright.server.keys import AccessKey
 from modelwright.services.dispatch import Principal
 
 KEY = AccessKey("AKIAMWEXAMPLE", "secret/key", Principal("arn:me", "me"))
+SESSION = AccessKey("ASIAMWEXAMPLE", "session", Principal("arn:job", "job"), "to.ken")
 NOW = 1_790_000_000.0
 HOST, PATH = "git-codecommit.eu-west-1.amazonaws.com", "/v1/repos/pose"
 
 
 @pytest.fixture
 def credentials():
-    return Credentials(lambda key_id: KEY if key_id == KEY.id else None, lambda: NOW)
+    def find(key_id, token=None):
+        return {(KEY.id, None): KEY, (KEY.id, "token"): KEY, (SESSION.id, "to.ken"): SESSION}.get((key_id, token))
+
+    return Credentials(find, lambda: NOW)
 
 
 def basic(user, password):
@@ -42,6 +46,10 @@ def test_a_secret(credentials):
     assert ask(credentials, basic(KEY.id, KEY.secret)) is KEY.principal
 
 
+def test_a_session_brings_its_token(credentials):
+    assert ask(credentials, basic(f"{SESSION.id}%{SESSION.token}", SESSION.secret)) is SESSION.principal
+
+
 @pytest.mark.parametrize("changes", [{}, {"path": f"{PATH}/"}, {"region": "us-east-1"}, {"time": "20260921T140000"}])
 def test_a_signature(credentials, changes):
     assert ask(credentials, basic(KEY.id, signed(**changes))) is KEY.principal
@@ -57,7 +65,9 @@ def test_a_signature(credentials, changes):
         (basic("AKIANOBODY", "x"), "'AKIANOBODY' is not known"),
         (basic(KEY.id, "wrong"), "not the secret"),
         (basic(KEY.id, "w\u00f6ng"), "not the secret"),
-        (basic(f"{KEY.id}%token", KEY.secret), "no session token"),
+        (basic(f"{KEY.id}%token", KEY.secret), "no such session token"),
+        (basic(SESSION.id, SESSION.secret), "not known"),
+        (basic(f"{SESSION.id}%other", SESSION.secret), "not known"),
         (basic(KEY.id, signed(secret="other")), "not one of"),
         (basic(KEY.id, signed(path="/v1/repos/other")), "not one of"),
         (basic(KEY.id, signed(host="other.example")), "not one of"),
