@@ -26,6 +26,7 @@ from modelwright.studio import (
     jobs,
     models,
     pipelines,
+    projects,
     settings,
 )
 from modelwright.studio.live import Live
@@ -71,6 +72,7 @@ class Studio:
             + models.routes()
             + jobs.routes(live)
             + deployments.routes()
+            + projects.routes()
             + endpoints.routes()
             + data.routes()
             + images.routes()
