@@ -44,6 +44,9 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "Updating": ("run", "Updating"),
     "RollingBack": ("warn", "Rolling back"),
     "Deleting": ("warn", "Deleting"),
+    "Superseded": ("idle", "Superseded"),
+    "Cancelled": ("idle", "Cancelled"),
+    "Abandoned": ("bad", "Abandoned"),
     "": ("idle", "Not started"),
 }
 """AWS's status -> (its colour's name everywhere, what it is called)."""
