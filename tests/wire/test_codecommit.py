@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from modelwright.images.library import LocalImages
 from modelwright.repositories.repository import Repository
 from support.git import Failed, commit, git
 from support.sdk import VENVS
@@ -386,3 +387,30 @@ def test_pushes_outlive_kill_9(tmp_path):
         assert sorted(moves) == sorted(tuple(line) for line in log)
         with pytest.raises(ClientError, match="does not exist"):
             server.client("codecommit").get_repository(repositoryName="other")
+
+
+def test_a_job_clones_by_its_environment_alone(server, code, repository, tmp_path):
+    """With the job's own key, in its sandbox."""
+    program = f"git clone -q {url(repository)} /tmp/source && cp /tmp/source/a.txt /opt/ml/model/ && echo cloned"
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY run /run.sh\nENTRYPOINT ["/bin/sh", "/run.sh"]\n')
+    (tmp_path / "run").write_text(program + "\n")
+    image = f"111122223333.dkr.ecr.us-east-1.amazonaws.com/{repository}:1"
+    LocalImages(server.settings).build(tmp_path, image, lambda line: None)
+    code.put_file(repositoryName=repository, branchName="main", filePath="a.txt", fileContent=b"in the repository")
+    server.client("s3").create_bucket(Bucket=repository)
+    sagemaker = server.client("sagemaker")
+    sagemaker.create_training_job(
+        TrainingJobName=repository,
+        AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+        RoleArn="arn:aws:iam::111122223333:role/ModelwrightExecutionRole",
+        OutputDataConfig={"S3OutputPath": f"s3://{repository}/out"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+    )
+
+    def ended():
+        job = sagemaker.describe_training_job(TrainingJobName=repository)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    job = until(ended, 60)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
