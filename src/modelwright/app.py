@@ -49,6 +49,7 @@ from modelwright.services.guard import Guard
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
+from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
@@ -129,7 +130,10 @@ class Platform:
         self._reload_keys()
         self.audit = AuditJournal(settings.home / "audit", self.database)
         self.dispatcher = Dispatcher(
-            self._services(), validate, Guard(self.keys.role_of), AuditTrail(self.audit.begin, time.time)
+            self._services(),
+            validate,
+            Guard(self.keys.role_of, [Production(self.database)]),
+            AuditTrail(self.audit.begin, time.time),
         )
         before = original(environ)
         self.live = Live()
