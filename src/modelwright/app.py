@@ -38,6 +38,8 @@ from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.cloudformation.stacks import Stacks
+from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
 from modelwright.services.codecommit.announcements import Announcements
@@ -47,6 +49,7 @@ from modelwright.services.guard import Guard
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
+from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
@@ -65,8 +68,10 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.servicecatalog import ServiceCatalog
 from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
+from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.router import Router
+from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
@@ -123,7 +128,13 @@ class Platform:
             changed=self._reload_keys,
         )
         self._reload_keys()
-        self.dispatcher = Dispatcher(self._services(), validate, Guard(self.keys.role_of))
+        self.audit = AuditJournal(settings.home / "audit", self.database)
+        self.dispatcher = Dispatcher(
+            self._services(),
+            validate,
+            Guard(self.keys.role_of, [Production(self.database)]),
+            AuditTrail(self.audit.begin, time.time),
+        )
         before = original(environ)
         self.live = Live()
         self.history.subscribe(self.live.wake)
@@ -205,6 +216,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.audit.close()
         self.objects.close()
         self.database.close()
 
@@ -225,6 +237,7 @@ class Platform:
         yield "sts", Sts()
         yield "iam", Iam(**common, account=self.settings.account)
         yield "iam", self.users
+        yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
         yield "ecr", Ecr(store=self.images.store, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
@@ -254,6 +267,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield "cloudformation", Stacks(database=self.database, history=self.history, now=time.time)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(

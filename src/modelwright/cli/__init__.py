@@ -39,6 +39,7 @@ MODULES = {
     "deployments": ("deployments",),
     "images": ("images",),
     "users": ("users",),
+    "audit": ("audit",),
     "demo": ("demo",),
     "completion": ("completion",),
 }

@@ -27,7 +27,7 @@ DATA = Path(botocore.__file__).parent / "data"
 FREQUENT = (
     "sagemaker", "s3", "sts", "iam", "logs", "ecr", "sagemaker-runtime", "sagemaker-metrics", "cloudwatch", "events",
     "scheduler", "codepipeline", "codebuild", "codecommit", "cloudformation", "lambda", "sqs",
-    "sagemaker-featurestore-runtime", "codestar-connections", "codeconnections",
+    "sagemaker-featurestore-runtime", "codestar-connections", "codeconnections", "cloudtrail",
 )  # fmt: skip
 
 REST = frozenset({"rest-json", "rest-xml"})

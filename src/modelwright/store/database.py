@@ -125,6 +125,25 @@ log_event_table = Table(
     Index("log_event_by_time", "stream", "time", "id"),
 )
 
+audit_table = Table(
+    "audit",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("time", Float, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("resource_type", Text, nullable=False),
+    Column("resource_name", Text, nullable=False),
+    Column("access_key", String(32), nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("record", JSON, nullable=False),
+    Index("audit_by_time", "time", "id"),
+    Index("audit_by_user", "user", "time"),
+    Index("audit_by_operation", "operation", "time"),
+    Index("audit_by_resource", "resource_name", "time"),
+)
+
 
 @dataclass
 class Transaction:

@@ -15,7 +15,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from modelwright.errors import AwsError
-from modelwright.studio import comparison, data, endpoints, executions, home, images, jobs, models, pipelines, settings
+from modelwright.studio import (
+    comparison,
+    data,
+    deployments,
+    endpoints,
+    executions,
+    home,
+    images,
+    jobs,
+    models,
+    pipelines,
+    projects,
+    settings,
+)
 from modelwright.studio.live import Live
 from modelwright.studio.outline import Parse
 from modelwright.studio.rendering import templates
@@ -58,6 +71,8 @@ class Studio:
             + comparison.routes(parse)
             + models.routes()
             + jobs.routes(live)
+            + deployments.routes()
+            + projects.routes()
             + endpoints.routes()
             + data.routes()
             + images.routes()

@@ -33,6 +33,8 @@ class Door(Protocol):
         self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
     ) -> Document: ...
 
+    def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Place:
@@ -88,6 +90,10 @@ class View:
         """Act, or ask. Raises AwsError."""
         present = {name: value for name, value in parameters.items() if value is not None}
         return await self._door.acall(self.context(), service, operation, present)
+
+    def may(self, operation: str, service: str = "sagemaker", **parameters: Any) -> bool:
+        """Whether whoever has signed in may: what they may not isn't offered."""
+        return self._door.may(self.context(), service, operation, parameters)
 
     async def find(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Document | None:
         """The same; None where there is no such thing."""
