@@ -28,12 +28,15 @@ CREATE_MEMBERS: Table = {
     "OnFailure": HONOURED,
     "Capabilities": HONOURED,
     "RoleARN": _ROLE,
+    "ClientRequestToken": HONOURED,
     "Tags": recorded("They are the stack's; its resources do not get them yet."),
 }
 UPDATE_MEMBERS: Table = {key: rule for key, rule in CREATE_MEMBERS.items() if key != "OnFailure"} | {
     "UsePreviousTemplate": HONOURED
 }
-DELETE_MEMBERS: Table = {"StackName": HONOURED, "RetainResources": HONOURED, "RoleARN": _ROLE}
+DELETE_MEMBERS: Table = {"StackName": HONOURED, "RetainResources": HONOURED, "RoleARN": _ROLE} | {
+    "ClientRequestToken": HONOURED
+}
 
 
 class Stacks:
@@ -54,7 +57,11 @@ class Stacks:
         body, template = _template(parameters)
         _check_capabilities(template, parameters)
         with self.database.write() as transaction:
-            if find_resource(transaction, KIND, name) is not None:
+            present = find_resource(transaction, KIND, name)
+            if present is not None:
+                token = parameters.get("ClientRequestToken")
+                if token is not None and present.get("_Token") == token:
+                    return {"StackId": present["StackId"]}
                 raise AwsError(f"Stack [{name}] already exists", code="AlreadyExistsException")
             plan = self._plan(transaction, context, template, parameters, {}, arn, name)
             document = {
@@ -63,11 +70,12 @@ class Stacks:
                 "CreationTime": now,
                 "StackStatus": "CREATE_IN_PROGRESS",
                 "_Stream": f"stack/{identity}",
+                "_Token": parameters.get("ClientRequestToken"),
                 **_about(parameters, template, plan, body),
             }
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="CREATE_IN_PROGRESS")
             data = {"StackId": arn, "Name": name, "Region": context.region, "Plan": plan}
-            event = Event("CreateRequested", {**data, "OnFailure": _on_failure(parameters)}, now)
+            event = Event("CreateRequested", {**data, "OnFailure": _on_failure(parameters), **_token(parameters)}, now)
             self.history.open(transaction, document["_Stream"], KIND, [event], lease_until=now + LEASE_SECONDS)
         return {"StackId": arn}
 
@@ -75,7 +83,7 @@ class Stacks:
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ValidationError when nothing would change, or the stack's status forbids it."""
         with self.database.write() as transaction:
-            stack = self._find(transaction, parameters["StackName"])
+            stack = find_stack(transaction, parameters["StackName"])
             status = stack["StackStatus"]
             if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
                 raise TemplateError(f"Stack:{stack['StackId']} is in {status} state and can not be updated.")
@@ -91,7 +99,7 @@ class Stacks:
             ):
                 raise TemplateError("No updates are to be performed.")
             document = {**stack, **_about(parameters, template, plan, body), "LastUpdatedTime": self.now()}
-            data = {"Plan": plan, "OnFailure": _on_failure(parameters)}
+            data = {"Plan": plan, "OnFailure": _on_failure(parameters), **_token(parameters)}
             self._request(transaction, document, "UpdateRequested", data, "UPDATE_IN_PROGRESS")
         return {"StackId": arn}
 
@@ -99,7 +107,7 @@ class Stacks:
     def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Deleting one that there is not is no error."""
         with self.database.write() as transaction:
-            stack = self._look(transaction, parameters["StackName"])
+            stack = _look(transaction, parameters["StackName"])
             if stack is None or stack["StackStatus"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
                 return {}
             status, retain = stack["StackStatus"], parameters.get("RetainResources", [])
@@ -107,14 +115,16 @@ class Stacks:
                 raise TemplateError(f"Stack [{stack['StackId']}] cannot be deleted while in status {status}")
             if retain and status != "DELETE_FAILED":
                 raise TemplateError("RetainResources can only be given for a stack in status DELETE_FAILED.")
-            self._request(transaction, stack, "DeleteRequested", {"Retain": retain}, "DELETE_IN_PROGRESS")
+            self._request(
+                transaction, stack, "DeleteRequested", {"Retain": retain, **_token(parameters)}, "DELETE_IN_PROGRESS"
+            )
         return {}
 
     @operation("DescribeStacks", quick=True)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             if "StackName" in parameters:
-                return {"Stacks": [_public(self._find(transaction, parameters["StackName"]))]}
+                return {"Stacks": [_public(find_stack(transaction, parameters["StackName"]))]}
             query = Query(KIND, limit=100, token=parameters.get("NextToken"))
             page = list_resources(transaction, query)
         found = [_public(one) for one in page.documents if one["StackStatus"] != "DELETE_COMPLETE"]
@@ -123,7 +133,7 @@ class Stacks:
     @operation("DescribeStackResources", quick=True)
     def resources(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
-            stack = self._find(transaction, parameters.get("StackName", ""))
+            stack = find_stack(transaction, parameters.get("StackName", ""))
         names = {"StackName": stack["StackName"], "StackId": stack["StackId"]}
         wanted = parameters.get("LogicalResourceId")
         found = [one for one in stack.get("_Resources", []) if wanted in (None, one["LogicalResourceId"])]
@@ -166,19 +176,6 @@ class Stacks:
             imports=imported,
         )
 
-    def _look(self, transaction: Transaction, name: str) -> Document | None:
-        stack = find_resource(transaction, KIND, name, lock=True)
-        if stack is None and name.startswith("arn:"):
-            stack = find_resource(transaction, KIND, name.split("/")[1], lock=True)
-            stack = stack if stack is not None and stack["StackId"] == name else None
-        return stack
-
-    def _find(self, transaction: Transaction, name: str) -> Document:
-        stack = self._look(transaction, name)
-        if stack is None:
-            raise TemplateError(f"Stack with id {name} does not exist")
-        return stack
-
     def _request(
         self, transaction: Transaction, document: Document, kind: str, data: Mapping[str, Any], status: str
     ) -> None:
@@ -187,6 +184,27 @@ class Stacks:
         replace_resource(transaction, KIND, document["StackName"], document, modified=now, status=status)
         lease = now + LEASE_SECONDS
         self.history.reopen(transaction, document["_Stream"], [Event(kind, data, now)], lease_until=lease)
+
+
+def find_stack(transaction: Transaction, name: str) -> Document:
+    """By name or id. Raises ValidationError where there is none."""
+    stack = _look(transaction, name)
+    if stack is None:
+        raise TemplateError(f"Stack with id {name} does not exist")
+    return stack
+
+
+def _look(transaction: Transaction, name: str) -> Document | None:
+    stack = find_resource(transaction, KIND, name, lock=True)
+    if stack is None and name.startswith("arn:"):
+        stack = find_resource(transaction, KIND, name.split("/")[1], lock=True)
+        stack = stack if stack is not None and stack["StackId"] == name else None
+    return stack
+
+
+def _token(parameters: Mapping[str, Any]) -> Document:
+    """What DescribeStackEvents tells of each event of this request."""
+    return {"Token": parameters["ClientRequestToken"]} if "ClientRequestToken" in parameters else {}
 
 
 def _template(parameters: Mapping[str, Any]) -> tuple[str, Template]:
