@@ -33,6 +33,8 @@ class Door(Protocol):
         self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
     ) -> Document: ...
 
+    def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Place:
@@ -82,7 +84,19 @@ class View:
 
     def context(self) -> Context:
         assert self.session is not None  # a page that acts is shown only to whom has signed in
-        return Context(self.place.account, self.place.region, self.session.principal, source="studio")
+        client = self.request.client
+        return Context(
+            self.place.account,
+            self.place.region,
+            self.session.principal,
+            source="studio",
+            address=client.host if client is not None else "",
+            agent=self.request.headers.get("user-agent", ""),
+        )
+
+    def may(self, operation: str, service: str = "sagemaker", **parameters: Any) -> bool:
+        """Whether whom the page is for may: what they may not is not offered."""
+        return self.session is not None and self._door.may(self.context(), service, operation, parameters)
 
     async def call(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Document:
         """Act, or ask. Raises AwsError."""
@@ -125,6 +139,11 @@ def link(*parts: str, **query: str) -> str:
     """An address of Studio's."""
     path = "/".join((ROOT, *(quote(part, safe="") for part in parts)))
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def is_denied(error: AwsError) -> bool:
+    """Whether an error says that one may not."""
+    return error.code.startswith("AccessDenied")
 
 
 def is_missing(error: AwsError) -> bool:
