@@ -131,6 +131,8 @@ def _action(declared: Document, state: Document, runs: dict[str, Document]) -> D
     run = runs.get(latest.get("actionExecutionId", ""))
     link = str(state.get("entityUrl", ""))
     status = latest.get("status", "")
+    resolved = (run or {}).get("input", {}).get("resolvedConfiguration")
+    configuration: Document = resolved or declared.get("configuration", {})
     return {
         "name": declared["name"],
         "provider": declared["actionTypeId"]["provider"],
@@ -141,7 +143,7 @@ def _action(declared: Document, state: Document, runs: dict[str, Document]) -> D
         "ended": None if run is None or status == "InProgress" else run["lastUpdateTime"],
         "revision": state.get("currentRevision", {}).get("revisionId", ""),
         "entity": link if link.startswith(("https://", "http://")) else "",
-        "question": declared.get("configuration", {}).get("CustomData", ""),
+        "question": configuration.get("CustomData", ""),
     }
 
 
