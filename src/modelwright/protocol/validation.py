@@ -22,6 +22,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from modelwright.errors import OPERATIONS_PAGE, AwsError, UnsupportedOperation
 from modelwright.protocol import jsonvalues, patterns, spec, timestamps
+from modelwright.protocol.membercodes import member_code
 
 Check = Callable[[Any, str, "_Findings"], None]
 
@@ -58,7 +59,8 @@ def validate(service: str, operation: str, parameters: Mapping[str, Any]) -> Non
     if findings.violations:
         count = len(findings.violations)
         text = f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(findings.violations)}"
-        raise AwsError(f"{text}. {unknown}." if findings.unknown else text, code=_code(service))
+        code = member_code(service, findings.violations[0]) or _code(service)
+        raise AwsError(f"{text}. {unknown}." if findings.unknown else text, code=code)
     if findings.unknown:
         raise UnsupportedOperation(f"{unknown}. Leave it out, or see {OPERATIONS_PAGE}.")
 

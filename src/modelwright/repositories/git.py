@@ -115,7 +115,8 @@ def problem() -> str:
 def installed_version(executable: str) -> tuple[int, ...] | None:
     """The version of a git program, None where it doesn't say one."""
     try:
-        said = subprocess.run([executable, "version"], capture_output=True, check=False, timeout=30)
+        environ = {"PATH": os.environ.get("PATH", os.defpath)}
+        said = subprocess.run([executable, "version"], capture_output=True, check=False, timeout=30, env=environ)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.match(rb"git version (\d+)\.(\d+)", said.stdout)

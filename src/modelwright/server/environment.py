@@ -93,6 +93,8 @@ def client_environment(
         variables |= dict.fromkeys((name for name in OVERRIDING_VARIABLES if name in before), bundle)
         variables |= dict.fromkeys(("HTTPS_PROXY", "https_proxy"), url)
         variables |= _git(before, url, bundle)
+    else:
+        variables |= _git(before, url)
     variables |= dict.fromkeys(("NO_PROXY", "no_proxy"), _no_proxy(before))
     return variables
 
@@ -167,7 +169,7 @@ def _telemetry(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]
     return {_TELEMETRY_FALLBACK if user else _TELEMETRY: str(path)}
 
 
-def _git(environ: Mapping[str, str], url: str, bundle: str) -> dict[str, str]:
+def _git(environ: Mapping[str, str], url: str, bundle: str = "") -> dict[str, str]:
     """How git (2.31 or newer) reaches CodeCommit's URLs, and ours, by environment alone.
 
     A git with GnuTLS knows no SSL_CERT_FILE, and GIT_SSL_CAINFO would hide roots of the user's own configuration.
@@ -176,8 +178,10 @@ def _git(environ: Mapping[str, str], url: str, bundle: str) -> dict[str, str]:
     """
     given = environ.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdecimal() else 0
-    settings = [(f"http.{_CODECOMMIT}.proxy", url), (f"http.{_CODECOMMIT}.sslCAInfo", bundle)]
-    for place in (_CODECOMMIT, url):
+    settings = []
+    if bundle:  # we are the proxy
+        settings += [(f"http.{_CODECOMMIT}.proxy", url), (f"http.{_CODECOMMIT}.sslCAInfo", bundle)]
+    for place in (_CODECOMMIT, url) if bundle else (url,):
         # An empty helper takes out those of the user's own configuration, which would keep our keys.
         settings += [(f"credential.{place}.helper", ""), (f"credential.{place}.helper", _GIT_HELPER)]
     variables = {"GIT_CONFIG_COUNT": str(first + len(settings))}

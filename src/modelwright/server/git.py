@@ -35,6 +35,7 @@ _OPERATIONS = {"git-upload-pack": "GitPull", "git-receive-pack": "GitPush"}
 _PROTOCOL = re.compile(r"[a-z0-9=:.-]{1,64}")
 _PIECE = 64 * 1024
 _MOST_SAID = 16 * 1024
+_PATIENCE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -132,7 +133,14 @@ class GitHttp:
             principal = self._credentials.principal(headers.get("authorization", ""), host, f"{ROOT}{name}", regions)
         except Refused as refused:
             raise _Refusal(401, str(refused)) from refused
-        context = Context(account=self._account, region=regions[0], principal=principal, source="git")
+        context = Context(
+            account=self._account,
+            region=regions[0],
+            principal=principal,
+            source="git",
+            address=str((scope.get("client") or ("",))[0]),
+            agent=headers.get("user-agent", ""),
+        )
         if document is None:
             raise _Refusal(404, f"There is no CodeCommit repository '{name}' here.")
         return _Call(name, service, advertise, context, self._repositories.open(document["repositoryId"]), headers)
@@ -152,19 +160,18 @@ class GitHttp:
         if call.advertise and "version=2" not in protocol.split(":"):
             line = f"# service={call.service}\n"
             await answer.write(f"{len(line) + 4:04x}{line}0000".encode())
-        with call.repository.writing() if pushes else contextlib.nullcontext() as lock:
-            keep = () if lock is None else (lock,)
-            process = await _start(self._repositories.git, call.repository, arguments, environ, keep)
-            try:
-                body = None if call.advertise else _body(incoming, call.headers.get("content-encoding", ""))
-                status, said = await _exchange(process, body, receive, answer, patient=pushes)
-            finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-        if pushes:
-            await asyncio.to_thread(self._told.announce, call.name, call.context.principal.arn)
+        try:
+            with call.repository.writing() if pushes else contextlib.nullcontext() as lock:
+                keep = () if lock is None else (lock,)
+                process = await _start(self._repositories.git, call.repository, arguments, environ, keep)
+                try:
+                    body = None if call.advertise else _body(incoming, call.headers.get("content-encoding", ""))
+                    status, said = await _exchange(process, body, receive, answer, patient=pushes)
+                finally:
+                    await _end(process, patient=pushes)
+        finally:
+            if pushes:  # also when nobody waits for the answer any more: git may have moved references
+                await asyncio.to_thread(self._told.announce, call.name, call.context.principal.arn)
         if status != 0:
             _log.info("git %s of %s ended with %s: %s", subcommand, call.name, status, said)
             if not answer.begun:
@@ -280,6 +287,18 @@ async def _exchange(
                     await task
 
 
+async def _end(process: asyncio.subprocess.Process, *, patient: bool) -> None:
+    """A push has heard the end of its input and clears up after itself, unless it hangs; others are of no use now."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _PATIENCE_SECONDS if patient else 0.01)
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
 async def _feed(process: asyncio.subprocess.Process, body: AsyncIterator[bytes] | None) -> None:
     """Git may have heard enough before the body ends."""
     assert process.stdin is not None
@@ -290,12 +309,9 @@ async def _feed(process: asyncio.subprocess.Process, body: AsyncIterator[bytes] 
                 await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
         pass
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()  # what is incomplete must not look complete
-        raise
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.close()
+    finally:  # a pack that breaks off is none: git says so, and takes away what it has begun to write
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.close()
 
 
 async def _listen(process: asyncio.subprocess.Process) -> str:

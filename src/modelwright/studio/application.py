@@ -19,6 +19,7 @@ from modelwright.studio import (
     audit,
     comparison,
     data,
+    deployments,
     endpoints,
     executions,
     home,
@@ -26,6 +27,7 @@ from modelwright.studio import (
     jobs,
     models,
     pipelines,
+    projects,
     settings,
     users,
 )
@@ -71,6 +73,8 @@ class Studio:
             + comparison.routes(parse)
             + models.routes()
             + jobs.routes(live)
+            + deployments.routes()
+            + projects.routes()
             + endpoints.routes()
             + data.routes()
             + images.routes()

@@ -7,6 +7,7 @@ import shutil
 from starlette.responses import Response
 
 from modelwright.services.dispatch import Document
+from modelwright.studio import deployments
 from modelwright.studio.joblogs import KINDS
 from modelwright.studio.runs import identity, recent
 from modelwright.studio.texts import LANGUAGES
@@ -41,6 +42,7 @@ async def show(view: View) -> Response:
         running_jobs=jobs["InProgress"][:_SHOWN],
         failed_jobs=jobs["Failed"][:_SHOWN],
         waiting=waiting["ModelPackageSummaryList"],
+        asks=await deployments.waiting(view, _SHOWN),
         disk=disk,
         identity=identity,
     )

@@ -234,3 +234,25 @@ def test_the_kernel_starts_with_the_variables(client, tmp_path: Path) -> None:
     user = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "t", "KEPT": "1"}
     argv = [*written["argv"][: written["argv"].index("/usr/bin/python3")], "env", "-0"]
     assert evaluated(argv, user) == {"KEPT": "1"}
+
+
+def test_what_the_users_environment_tells_git_goes_on_counting(client) -> None:
+    mine = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Ann"}
+    variables = client(mine)
+    merged = environment.applied(mine, variables)
+    told = [merged[f"GIT_CONFIG_KEY_{number}"] for number in range(int(merged["GIT_CONFIG_COUNT"]))]
+    assert told[0] == "user.name"
+    assert f"credential.{URL}.helper" in told
+    assert "http.https://git-codecommit.*.amazonaws.com.sslCAInfo" in told
+
+
+def test_git_hands_out_our_keys_only() -> None:
+    for key, handed in (("AKIAMWEXAMPLE", True), ("ASIAMWEXAMPLE", True), ("AKIAIOSFODNN7EXAMPLE", False)):
+        done = subprocess.run(
+            ["sh", "-c", environment._GIT_HELPER.removeprefix("!") + " get"],
+            env={"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == (f"username={key}%t\npassword=s\n" if handed else "")
