@@ -74,6 +74,7 @@ from modelwright.services.users import Users
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
+from modelwright.store.ended_sessions import EndedSessions
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
@@ -187,6 +188,7 @@ class Platform:
                 links(self.keys.signing("studio links"), running.pid, running.port, time.time),
                 self.keys.find,
                 time.time,
+                EndedSessions(self.database, time.time),
             ),
             live=self.live,
             parse=parse,
