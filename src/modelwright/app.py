@@ -38,6 +38,7 @@ from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -72,6 +73,7 @@ from modelwright.services.users import Users
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
+from modelwright.store.ended_sessions import EndedSessions
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.studio.application import Studio
@@ -185,6 +187,7 @@ class Platform:
                 links(self.keys.signing("studio links"), running.pid, running.port, time.time),
                 self.keys.find,
                 time.time,
+                EndedSessions(self.database, time.time),
             ),
             live=self.live,
             parse=parse,
@@ -266,6 +269,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
+        yield "cloudformation", Stacks(database=self.database, history=self.history, now=time.time)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(

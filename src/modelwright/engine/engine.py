@@ -144,7 +144,7 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
-        stacks = Stacks(database=database, call=call, now=now)
+        stacks = Stacks(database=database, call=call, now=now, read=objects.read)
         projects = Projects(objects=objects, call=call, seeds=seeds, now=now)
         self.worker = Worker(
             database=database,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from modelwright.errors import AwsError, ValidationException
 from modelwright.protocol import spec
@@ -13,8 +13,24 @@ from modelwright.protocol import spec
 Act = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
 """(service, operation, parameters) -> result."""
 
-GONE = ("Could not find", "does not exist", "NoSuch", "NotFound", "cannot be found", "not be found")
-EXISTS = ("already exist", "AlreadyExist", "already own", "AlreadyOwned")
+Read = Callable[[str, str], bytes]
+"""(bucket, key) -> content."""
+
+GONE = ("Could not find", "does not exist", "DoesNotExist", "NoSuch", "NotFound", "cannot be found", "not be found")
+EXISTS = ("already exist", "AlreadyExist", "NameExists", "already own", "AlreadyOwned")
+
+
+class Custom(Protocol):
+    """A type that takes more than one call of AWS's. Every method may be repeated."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read) -> None: ...
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        """Raises AwsError, NotFound, where there is none."""
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None: ...
+
+    def delete(self, act: Act, name: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,8 @@ class Row:
     """Properties that Update takes."""
     waits: str = ""
     """The member of Describe's answer with a status that has to become InService."""
+    custom: Custom | None = None
+    """For a type that takes more than one call."""
 
 
 ROWS: Mapping[str, Row] = {
@@ -62,7 +80,11 @@ ROWS: Mapping[str, Row] = {
     "AWS::SageMaker::ModelPackageGroup": Row(
         *("sagemaker", "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
         "ModelPackageGroupName",
-        values={"Ref": "ModelPackageGroupArn", "ModelPackageGroupArn": "ModelPackageGroupArn"},
+        values={
+            "Ref": "ModelPackageGroupArn",
+            "ModelPackageGroupArn": "ModelPackageGroupArn",
+            "ModelPackageGroupName": "ModelPackageGroupName",
+        },
     ),
     "AWS::S3::Bucket": Row(
         *("s3", "CreateBucket", "HeadBucket", "DeleteBucket", "Bucket"),
@@ -91,28 +113,34 @@ def exists(row: Row, act: Act, name: str) -> bool:
     if not row.describe:
         return False
     try:
-        act(row.service, row.describe, {row.name: name})
+        describe(row, act, name)
     except AwsError as error:
-        if _is(error, GONE):
+        if matches(error, GONE):
             return False
         raise
     return True
 
 
-def create(row: Row, act: Act, name: str, properties: Mapping[str, Any], region: str) -> None:
+def create(row: Row, act: Act, name: str, properties: Mapping[str, Any], region: str, read: Read) -> None:
     """Make it, or find that it was made. Raises AwsError."""
+    if row.custom is not None:
+        row.custom.create(act, name, properties, read)
+        return
     parameters = {**_parameters(row, row.create, properties), row.name: name}
     if row.create == "CreateBucket" and region != "us-east-1":
         parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
     try:
         act(row.service, row.create, parameters)
     except AwsError as error:
-        if not _is(error, EXISTS):
+        if not matches(error, EXISTS):
             raise
 
 
 def update(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Bring it from the one to the other. Raises ValidationException for a property that can't be changed."""
+    if row.custom is not None:
+        row.custom.update(act, name, old, new)
+        return
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     for key in changed:
         if key not in row.mutable:
@@ -124,13 +152,18 @@ def update(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[s
 def delete(row: Row, act: Act, name: str) -> None:
     """What is gone already is fine."""
     try:
-        act(row.service, row.delete, {row.name: name})
+        if row.custom is not None:
+            row.custom.delete(act, name)
+        else:
+            act(row.service, row.delete, {row.name: name})
     except AwsError as error:
-        if not _is(error, GONE):
+        if not matches(error, GONE):
             raise
 
 
 def describe(row: Row, act: Act, name: str) -> dict[str, Any]:
+    if row.custom is not None:
+        return row.custom.describe(act, name)
     if not row.describe:
         return {}
     answer = act(row.service, row.describe, {row.name: name})
@@ -143,7 +176,7 @@ def values(row: Row, described: Mapping[str, Any], name: str, region: str, accou
     return {key: described.get(path, path.format(**place)) for key, path in row.values.items()}
 
 
-def _is(error: AwsError, texts: tuple[str, ...]) -> bool:
+def matches(error: AwsError, texts: tuple[str, ...]) -> bool:
     return any(text in error.code or text in error.message for text in texts) or (error.status == 404 and texts is GONE)
 
 
@@ -155,28 +188,37 @@ def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict
             continue
         if key in row.as_text and not isinstance(value, str):
             value = json.dumps(value)
-        member = key[:1].lower() + key[1:] if row.lower else key
+        member = _member(shape, key, row.lower)
         if shape is None or member not in shape.members:
             raise ValidationException(f"Encountered unsupported property {key}")
-        found[member] = _coerced(value, shape.members[member], key, row.lower)
+        found[member] = coerced(value, shape.members[member], key, row.lower)
     return found
 
 
-def _coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
+def _member(shape: Any, key: str, lower: bool) -> str:
+    """The operation's word for a property: CodeBuild's BuildSpec is buildspec."""
+    if not lower or shape is None:
+        return key
+    return next((member for member in shape.members if member.lower() == key.lower()), key)
+
+
+def coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
     """The value in the type that the operation wants: templates have strings for numbers, and the reverse."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, Mapping):
         found = {}
         for key, item in value.items():
-            member = key[:1].lower() + key[1:] if lower else key
+            member = _member(shape, key, lower)
             if member not in shape.members:
                 raise ValidationException(f"Encountered unsupported property {path}.{key}")
-            found[member] = _coerced(item, shape.members[member], f"{path}.{key}", lower)
+            found[member] = coerced(item, shape.members[member], f"{path}.{key}", lower)
         return found
+    if kind == "map" and path == "Tags" and isinstance(value, list):
+        return {tag["Key"]: str(tag["Value"]) for tag in value}
     if kind == "map" and isinstance(value, Mapping):
-        return {str(key): _coerced(item, shape.value, f"{path}.{key}", lower) for key, item in value.items()}
+        return {str(key): coerced(item, shape.value, f"{path}.{key}", lower) for key, item in value.items()}
     if kind == "list" and isinstance(value, list):
-        return [_coerced(item, shape.member, path, lower) for item in value]
+        return [coerced(item, shape.member, path, lower) for item in value]
     try:
         if kind in ("integer", "long") and isinstance(value, str):
             return int(value)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelwright.engine import stack_types
-from modelwright.engine.stack_types import ROWS, Row
+from modelwright.engine.stack_kinds import ROWS
+from modelwright.engine.stack_types import Read, Row
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ValidationException
@@ -34,7 +35,9 @@ class Stacks:
 
     kind = KIND
 
-    def __init__(self, *, database: Database, call: Call, now: Callable[[], float]) -> None:
+    def __init__(self, *, database: Database, call: Call, now: Callable[[], float], read: Read) -> None:
+        """`read` gets an object: the code that a repository begins with."""
+        self._read = read
         self._database = database
         self._call = call
         self._now = now
@@ -149,7 +152,7 @@ class Stacks:
             if not work.owed():
                 return []
             if task.action == "Create":
-                stack_types.create(row, act, item.name, item.properties, state.region)
+                stack_types.create(row, act, item.name, item.properties, state.region, self._read)
             else:
                 self._change(work, row, item, task.old)
         return self._finish(work, task, row, item, "CREATE" if task.old is None else "UPDATE")

@@ -30,6 +30,8 @@ from modelwright.services.dispatch import Context, Dispatcher, Document
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HEALTH = "/modelwright/health"
+_UNTRUSTED = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
+"""What users have uploaded shares Studio's origin: a browser must not let it act there."""
 _FORM = "application/x-www-form-urlencoded"
 _log = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class Gateway:
         request = _head(scope)
         try:
             response = await self._answer(request, incoming, request_id, _client(scope))
+            if "authorization" not in request.headers:
+                response.headers.extend(_UNTRUSTED)  # a browser's, by a presigned URL
             await _send(response, request, incoming, receive, send)
         except Disconnected:
             _log.info("%s: the client went away (%s %s)", request_id, request.method, request.path)

@@ -125,6 +125,13 @@ log_event_table = Table(
     Index("log_event_by_time", "stream", "time", "id"),
 )
 
+ended_session_table = Table(
+    "ended_session",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("until", Float, nullable=False),
+)
+
 audit_table = Table(
     "audit",
     metadata,

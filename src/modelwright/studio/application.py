@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from modelwright.errors import AwsError
 from modelwright.studio import (
+    audit,
     comparison,
     data,
     deployments,
@@ -26,13 +27,15 @@ from modelwright.studio import (
     jobs,
     models,
     pipelines,
+    projects,
     settings,
+    users,
 )
 from modelwright.studio.live import Live
 from modelwright.studio.outline import Parse
 from modelwright.studio.rendering import templates
 from modelwright.studio.session import COOKIE, SESSION_SECONDS, Session, Sessions
-from modelwright.studio.view import ROOT, Door, Place, View, is_missing, link
+from modelwright.studio.view import ROOT, Door, Place, View, is_denied, is_missing, link
 
 Page = Callable[[View], Awaitable[Response]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -71,10 +74,13 @@ class Studio:
             + models.routes()
             + jobs.routes(live)
             + deployments.routes()
+            + projects.routes()
             + endpoints.routes()
             + data.routes()
             + images.routes()
+            + audit.routes()
             + settings.routes()
+            + users.routes()
         )
         routes = [
             Route("/sign-in", self._open(self._sign_in), methods=["GET", "POST"]),
@@ -144,7 +150,7 @@ class Studio:
         try:
             return await page(view)
         except AwsError as error:
-            status = 404 if is_missing(error) else max(error.status, 400)
+            status = 403 if is_denied(error) else 404 if is_missing(error) else max(error.status, 400)
             return view.page("error.html", http_status=status, heading=_heading(status), message=error.message)
         except HTTPException as error:
             return view.page(
@@ -186,6 +192,8 @@ class Studio:
         return response
 
     async def _sign_out(self, view: View) -> Response:
+        assert view.session is not None  # else there would have been nobody to sign out
+        self._sessions.end(view.session)
         response = view.go("sign-in")
         response.delete_cookie(COOKIE, path=ROOT, httponly=True, samesite="strict")
         return response

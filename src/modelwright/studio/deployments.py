@@ -101,6 +101,7 @@ async def _page(view: View, problem: str = "") -> Response:
         may_review=view.may("PutApprovalResult", SERVICE, **place, result=result),
         may_release=view.may("StartPipelineExecution", SERVICE, name=name),
         may_retry=view.may("RetryStageExecution", SERVICE, pipelineName=name),
+        may_open=view.may("EnableStageTransition", SERVICE, pipelineName=name),
         may_close=view.may("DisableStageTransition", SERVICE, pipelineName=name),
         who=lambda arn: arn.rpartition("/")[2],
         live=live_address([f"codepipeline/{name}"]),
@@ -131,6 +132,8 @@ def _action(declared: Document, state: Document, runs: dict[str, Document]) -> D
     run = runs.get(latest.get("actionExecutionId", ""))
     link = str(state.get("entityUrl", ""))
     status = latest.get("status", "")
+    resolved = (run or {}).get("input", {}).get("resolvedConfiguration")
+    configuration: Document = resolved or declared.get("configuration", {})
     return {
         "name": declared["name"],
         "provider": declared["actionTypeId"]["provider"],
@@ -141,7 +144,7 @@ def _action(declared: Document, state: Document, runs: dict[str, Document]) -> D
         "ended": None if run is None or status == "InProgress" else run["lastUpdateTime"],
         "revision": state.get("currentRevision", {}).get("revisionId", ""),
         "entity": link if link.startswith(("https://", "http://")) else "",
-        "question": declared.get("configuration", {}).get("CustomData", ""),
+        "question": configuration.get("CustomData", ""),
     }
 
 

@@ -1,8 +1,9 @@
 """Who is signed in: signed cookies, one-time links, tokens against forged forms.
 
-Nothing is stored. A cookie says which access key signed in and until when, and carries a signature made with a secret
-of the home folder's, so that it outlives a restart and ends with its key. A one-time link is signed the same way, for
-one server process; that process remembers the links that were used until they expire.
+Of sessions nothing is stored but which were signed out of. A cookie says which access key signed in and until when, and
+carries a signature made with a secret of the home folder's, so that it outlives a restart and ends with its key. A
+one-time link is signed the same way, for one server process; that process remembers the links that were used until
+they expire.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ class Key(Protocol):
     def secret(self) -> str: ...
     @property
     def principal(self) -> Principal: ...
+
+
+class Ended(Protocol):
+    """The sessions that somebody has signed out of."""
+
+    def add(self, name: str, until: float) -> None:
+        """Remember it; it would have lasted until then."""
+        ...
+
+    def __contains__(self, name: object) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -82,13 +93,20 @@ class Sessions:
     """Signs people in and knows them again."""
 
     def __init__(
-        self, secret: bytes, links: Links, find: Callable[[str], Key | None], now: Callable[[], float]
+        self,
+        secret: bytes,
+        links: Links,
+        find: Callable[[str], Key | None],
+        now: Callable[[], float],
+        ended: Ended | None = None,
     ) -> None:
+        """`ended` remembers who has signed out; without it, it is forgotten with the process."""
         self._seal = _Seal(secret, "session")
         self._forms = _Seal(secret, "form")
         self._links = links
         self._find = find
         self._now = now
+        self._ended = ended or _EndedHere()
         self._used: dict[str, float] = {}
 
     def by_key(self, key_id: str, secret: str) -> Session | None:
@@ -115,10 +133,16 @@ class Sessions:
     def open(self, cookie: str) -> Session | None:
         """The session of a cookie, if it is one of ours, has not expired, and its key still exists."""
         content = self._seal.open(cookie)
-        if content is None or content["e"] < self._now():
+        if content is None or content["e"] < self._now() or content["n"] in self._ended:
             return None
         key = self._find(content["k"])
         return None if key is None else self._session(key, cookie)
+
+    def end(self, session: Session) -> None:
+        """Sign out: the cookie is worth nothing from now on, whoever kept it."""
+        content = self._seal.open(session.cookie)
+        if content is not None:
+            self._ended.add(content["n"], content["e"])
 
     def accepts(self, session: Session, form_token: str) -> bool:
         """Whether a form was made for this session."""
@@ -130,6 +154,19 @@ class Sessions:
 
     def _session(self, key: Key, cookie: str) -> Session:
         return Session(key.id, key.principal, cookie, self._forms.sign(cookie))
+
+
+class _EndedHere:
+    """`Ended`, in memory."""
+
+    def __init__(self) -> None:
+        self._names: set[object] = set()
+
+    def add(self, name: str, until: float) -> None:
+        self._names.add(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
 
 class _Seal:

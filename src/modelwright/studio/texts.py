@@ -47,6 +47,16 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "Superseded": ("idle", "Superseded"),
     "Cancelled": ("idle", "Cancelled"),
     "Abandoned": ("bad", "Abandoned"),
+    "CreateInProgress": ("run", "Creating"),
+    "CreateCompleted": ("ok", "Created"),
+    "CreateFailed": ("bad", "Could not be created"),
+    "UpdateInProgress": ("run", "Updating"),
+    "UpdateCompleted": ("ok", "Updated"),
+    "UpdateFailed": ("bad", "Could not be updated"),
+    "DeleteInProgress": ("warn", "Deleting"),
+    "DeleteFailed": ("bad", "Could not be deleted"),
+    "DeleteCompleted": ("idle", "Deleted"),
+    "Pending": ("run", "In progress"),
     "": ("idle", "Not started"),
 }
 """AWS's status -> (its colour's name everywhere, what it is called)."""

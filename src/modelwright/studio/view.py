@@ -84,16 +84,24 @@ class View:
 
     def context(self) -> Context:
         assert self.session is not None  # a page that acts is shown only to whom has signed in
-        return Context(self.place.account, self.place.region, self.session.principal, source="studio")
+        client = self.request.client
+        return Context(
+            self.place.account,
+            self.place.region,
+            self.session.principal,
+            source="studio",
+            address=client.host if client is not None else "",
+            agent=self.request.headers.get("user-agent", ""),
+        )
+
+    def may(self, operation: str, service: str = "sagemaker", **parameters: Any) -> bool:
+        """Whether whom the page is for may: what they may not is not offered."""
+        return self.session is not None and self._door.may(self.context(), service, operation, parameters)
 
     async def call(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Document:
         """Act, or ask. Raises AwsError."""
         present = {name: value for name, value in parameters.items() if value is not None}
         return await self._door.acall(self.context(), service, operation, present)
-
-    def may(self, operation: str, service: str = "sagemaker", **parameters: Any) -> bool:
-        """Whether whoever has signed in may: what they may not isn't offered."""
-        return self._door.may(self.context(), service, operation, parameters)
 
     async def find(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Document | None:
         """The same; None where there is no such thing."""
@@ -131,6 +139,11 @@ def link(*parts: str, **query: str) -> str:
     """An address of Studio's."""
     path = "/".join((ROOT, *(quote(part, safe="") for part in parts)))
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def is_denied(error: AwsError) -> bool:
+    """Whether an error says that one may not."""
+    return error.code.startswith("AccessDenied")
 
 
 def is_missing(error: AwsError) -> bool:

@@ -39,5 +39,11 @@ TYPES: Mapping[str, ResourceType] = {
     "AWS::SageMaker::ModelPackageGroup": _type("ModelPackageGroupName", "ModelPackageGroupDescription"),
     "AWS::S3::Bucket": _type("BucketName", lower=True),
     "AWS::IAM::Role": _type("RoleName", "Path", limit=64, capability=True),
+    # A repository that is renamed must not be replaced: its code would be lost.
+    "AWS::CodeCommit::Repository": ResourceType("RepositoryName", limit=100),
+    "AWS::CodeBuild::Project": _type("Name", limit=150),
+    "AWS::CodePipeline::Pipeline": _type("Name", limit=100),
+    "AWS::Events::Rule": _type("Name", limit=64),
+    "AWS::SageMaker::Pipeline": _type("PipelineName", limit=63),
     "AWS::Logs::LogGroup": _type("LogGroupName", limit=512),
 }

@@ -17,6 +17,7 @@ PAGES = [
     "/jobs/training",
     "/jobs/processing",
     "/deployments",
+    "/projects",
     "/endpoints",
     "/data",
     "/images",

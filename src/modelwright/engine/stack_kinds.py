@@ -1,0 +1,278 @@
+"""All resource types of stacks: the plain rows, and those of code and events, which take more than one call each.
+
+Rule: what AWS's own operations would refuse is refused by them; here names of members are translated, nothing more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelwright.engine import stack_types
+from modelwright.engine.stack_types import EXISTS, Act, Read, Row, coerced, matches
+from modelwright.errors import AwsError, ValidationException
+from modelwright.protocol import spec
+
+_MOST_FILES = 100
+"""In one CreateCommit."""
+
+
+def _missing(text: str) -> AwsError:
+    return AwsError(text, code="NotFound", status=404)
+
+
+def _only(properties: Mapping[str, Any], *known: str) -> None:
+    for key in properties:
+        if key not in known:
+            raise ValidationException(f"Encountered unsupported property {key}")
+
+
+def _parameters(service: str, operation: str, given: Mapping[str, Any], *, lower: bool = False) -> dict[str, Any]:
+    """The properties as the operation's members."""
+    shape = spec.operation(service, operation).input_shape
+    made: dict[str, Any] = coerced(given, shape, operation, lower)
+    return made
+
+
+def _adopting(act: Act, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+    try:
+        act(service, operation, parameters)
+    except AwsError as error:
+        if not matches(error, EXISTS):
+            raise
+
+
+class _Repository:
+    """AWS::CodeCommit::Repository, with the code that it begins with."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read) -> None:
+        _only(properties, "RepositoryName", "RepositoryDescription", "Code", "Tags")
+        code = properties.get("Code")
+        files = list(_seed(code, read)) if code else []
+        given: dict[str, Any] = {"repositoryName": name}
+        if properties.get("RepositoryDescription"):
+            given["repositoryDescription"] = properties["RepositoryDescription"]
+        if properties.get("Tags"):
+            given["tags"] = {tag["Key"]: str(tag["Value"]) for tag in properties["Tags"]}
+        _adopting(act, "codecommit", "CreateRepository", given)
+        if code and files:
+            self._commit(act, name, str(code.get("BranchName", "main")), files)
+
+    def _commit(self, act: Act, name: str, branch: str, files: list[dict[str, Any]]) -> None:
+        pages = [files[start : start + _MOST_FILES] for start in range(0, len(files), _MOST_FILES)]
+        for page in pages:
+            request = {"repositoryName": name, "branchName": branch, "putFiles": page}
+            request |= {"commitMessage": "Initial commit by AWS CodeCommit", "authorName": "AWS CloudFormation"}
+            tip = self._tip(act, name, branch)
+            if tip and len(pages) == 1:
+                return
+            try:
+                act("codecommit", "CreateCommit", {**request, **({"parentCommitId": tip} if tip else {})})
+            except AwsError as error:
+                if not error.code.startswith("NoChange"):
+                    raise
+
+    def _tip(self, act: Act, name: str, branch: str) -> str:
+        try:
+            found = act("codecommit", "GetBranch", {"repositoryName": name, "branchName": branch})
+        except AwsError as error:
+            if error.code.startswith("BranchDoesNotExist"):
+                return ""
+            raise
+        return str(found["branch"]["commitId"])
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = act("codecommit", "GetRepository", {"repositoryName": name})["repositoryMetadata"]
+        host, _, path = found["cloneUrlHttp"].partition("//")[2].partition("/")
+        return {**found, "cloneUrlSsh": f"ssh://{host}/{path}"}
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """The code is of the creation only, as on AWS."""
+        _only(new, "RepositoryName", "RepositoryDescription", "Code", "Tags")
+        for key in ("RepositoryName", "Tags"):
+            if old.get(key) != new.get(key):
+                raise ValidationException(f"Modelwright can't change the property {key} of a repository in place yet.")
+        described = new.get("RepositoryDescription", "")
+        about = {"repositoryName": name, "repositoryDescription": described}
+        act("codecommit", "UpdateRepositoryDescription", about)
+
+    def delete(self, act: Act, name: str) -> None:
+        act("codecommit", "DeleteRepository", {"repositoryName": name})
+
+
+def _seed(code: Mapping[str, Any], read: Read) -> Iterator[dict[str, Any]]:
+    """The files of a zip in S3, as CreateCommit wants them."""
+    _only(code, "BranchName", "S3")
+    place = code["S3"]
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(read(place["Bucket"], place["Key"])))
+    except zipfile.BadZipFile:
+        raise ValidationException(f"Code: s3://{place['Bucket']}/{place['Key']} is not a zip file.") from None
+    with archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                runs = (info.external_attr >> 16) & stat.S_IXUSR
+                mode = "EXECUTABLE" if runs else "NORMAL"
+                yield {"filePath": info.filename, "fileContent": archive.read(info), "fileMode": mode}
+
+
+class _BuildProject:
+    """AWS::CodeBuild::Project."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+        given = _parameters("codebuild", "CreateProject", {**properties, "Name": name}, lower=True)
+        _adopting(act, "codebuild", "CreateProject", given)
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        found = act("codebuild", "BatchGetProjects", {"names": [name]})["projects"]
+        if not found:
+            raise _missing(f"Project {name} does not exist.")
+        return dict(found[0])
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        empty: Mapping[str, Any] = {"Description": "", "Tags": []}
+        gone = {key: empty[key] for key in old if key not in new and key in empty}
+        lost = sorted(key for key in old if key not in new and key not in empty and key != "Name")
+        if lost:
+            raise ValidationException(
+                f"Modelwright can't take the property {lost[0]} from a project yet: give a value."
+            )
+        given = _parameters("codebuild", "UpdateProject", {**gone, **new, "Name": name}, lower=True)
+        act("codebuild", "UpdateProject", given)
+
+    def delete(self, act: Act, name: str) -> None:
+        act("codebuild", "DeleteProject", {"name": name})
+
+
+class _CodePipeline:
+    """AWS::CodePipeline::Pipeline."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+        _adopting(act, "codepipeline", "CreatePipeline", self._given("CreatePipeline", name, properties))
+
+    def _given(self, operation: str, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        declared = {key: value for key, value in properties.items() if key not in ("Tags", "RestartExecutionOnUpdate")}
+        given: dict[str, Any] = {"Pipeline": {**declared, "Name": name}}
+        if properties.get("Tags") and operation == "CreatePipeline":
+            given["Tags"] = properties["Tags"]
+        return _parameters("codepipeline", operation, given, lower=True)
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        return dict(act("codepipeline", "GetPipeline", {"name": name})["pipeline"])
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        if old.get("Tags") != new.get("Tags"):
+            raise ValidationException("Modelwright can't change the property Tags of a pipeline in place yet.")
+        act("codepipeline", "UpdatePipeline", self._given("UpdatePipeline", name, new))
+        if str(new.get("RestartExecutionOnUpdate", "false")).lower() == "true":
+            act("codepipeline", "StartPipelineExecution", {"name": name})
+
+    def delete(self, act: Act, name: str) -> None:
+        act("codepipeline", "DeletePipeline", {"name": name})
+
+
+class _Rule:
+    """AWS::Events::Rule, with its targets."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+        self._put(act, name, properties)
+
+    def _put(self, act: Act, name: str, properties: Mapping[str, Any]) -> None:
+        given = {key: value for key, value in properties.items() if key != "Targets"}
+        if given.pop("EventBusName", "default") != "default":
+            raise ValidationException("Rules of stacks are the default bus's: leave EventBusName out.")
+        if "EventPattern" in given and not isinstance(given["EventPattern"], str):
+            given["EventPattern"] = json.dumps(given["EventPattern"])
+        act("events", "PutRule", _parameters("events", "PutRule", {**given, "Name": name}))
+        if properties.get("Targets"):
+            targets = {"Rule": name, "Targets": properties["Targets"]}
+            answer = act("events", "PutTargets", _parameters("events", "PutTargets", targets))
+            for failed in answer.get("FailedEntries", []):
+                raise ValidationException(f"Target {failed['TargetId']}: {failed.get('ErrorMessage')}")
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        return act("events", "DescribeRule", {"Name": name})
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        self._put(act, name, new)
+        self._remove(act, name, keep={target["Id"] for target in new.get("Targets", [])})
+
+    def delete(self, act: Act, name: str) -> None:
+        self._remove(act, name, keep=set())
+        act("events", "DeleteRule", {"Name": name})
+
+    def _remove(self, act: Act, name: str, keep: set[str]) -> None:
+        found = act("events", "ListTargetsByRule", {"Rule": name})["Targets"]
+        gone = [target["Id"] for target in found if target["Id"] not in keep]
+        if gone:
+            act("events", "RemoveTargets", {"Rule": name, "Ids": gone})
+
+
+class _SageMakerPipeline:
+    """AWS::SageMaker::Pipeline."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+        token = {"ClientRequestToken": hashlib.sha256(f"stack/{name}".encode()).hexdigest()[:40]}
+        _adopting(act, "sagemaker", "CreatePipeline", {**self._given("CreatePipeline", name, properties), **token})
+
+    def _given(self, operation: str, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        given = {key: value for key, value in properties.items() if key != "PipelineDefinition"}
+        definition = properties.get("PipelineDefinition", {})
+        _only(definition, "PipelineDefinitionBody", "PipelineDefinitionS3Location")
+        if "PipelineDefinitionBody" in definition:
+            given["PipelineDefinition"] = definition["PipelineDefinitionBody"]
+        if "PipelineDefinitionS3Location" in definition:
+            place = definition["PipelineDefinitionS3Location"]
+            names = {"Bucket": "Bucket", "Key": "ObjectKey", "Version": "VersionId"}
+            _only(place, *names)
+            given["PipelineDefinitionS3Location"] = {names[key]: value for key, value in place.items()}
+        return _parameters("sagemaker", operation, {**given, "PipelineName": name})
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        return act("sagemaker", "DescribePipeline", {"PipelineName": name})
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        if old.get("Tags") != new.get("Tags"):
+            raise ValidationException("Modelwright can't change the property Tags of a pipeline in place yet.")
+        given = {key: value for key, value in new.items() if key != "Tags"}
+        act("sagemaker", "UpdatePipeline", self._given("UpdatePipeline", name, given))
+
+    def delete(self, act: Act, name: str) -> None:
+        token = hashlib.sha256(f"stack/{name}/delete".encode()).hexdigest()[:40]
+        act("sagemaker", "DeletePipeline", {"PipelineName": name, "ClientRequestToken": token})
+
+
+ROWS: Mapping[str, Row] = {
+    **stack_types.ROWS,
+    "AWS::CodeCommit::Repository": Row(
+        *("codecommit", "CreateRepository", "GetRepository", "DeleteRepository", "repositoryName"),
+        values={"Ref": "repositoryId", "Name": "repositoryName", "Arn": "Arn"}
+        | {"CloneUrlHttp": "cloneUrlHttp", "CloneUrlSsh": "cloneUrlSsh"},
+        custom=_Repository(),
+    ),
+    "AWS::CodeBuild::Project": Row(
+        *("codebuild", "CreateProject", "BatchGetProjects", "DeleteProject", "name"),
+        values={"Ref": "name", "Arn": "arn"},
+        custom=_BuildProject(),
+    ),
+    "AWS::CodePipeline::Pipeline": Row(
+        *("codepipeline", "CreatePipeline", "GetPipeline", "DeletePipeline", "name"),
+        values={"Ref": "name", "Version": "version"},
+        custom=_CodePipeline(),
+    ),
+    "AWS::Events::Rule": Row(
+        *("events", "PutRule", "DescribeRule", "DeleteRule", "Name"),
+        values={"Ref": "Name", "Arn": "Arn"},
+        custom=_Rule(),
+    ),
+    "AWS::SageMaker::Pipeline": Row(
+        *("sagemaker", "CreatePipeline", "DescribePipeline", "DeletePipeline", "PipelineName"),
+        values={"Ref": "PipelineName"},
+        custom=_SageMakerPipeline(),
+    ),
+}
