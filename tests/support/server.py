@@ -59,7 +59,7 @@ class Server:
                 break
             pause.wait(0.02)
         self.kill()
-        raise AssertionError(f"the server did not start:\n{self.said()}")
+        raise AssertionError(f"the server did not start ({self.process.returncode}):\n{self.said()}")
 
     def said(self):
         return self.log.read_text()

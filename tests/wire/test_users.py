@@ -250,3 +250,84 @@ def test_users_by_the_command_line(fresh):
     fresh("down")
     fresh("up", "--detach", "--port", "0")
     assert [user["UserName"] for user in json.loads(fresh.out("users", "list", "--json"))] == ["admin"]
+
+
+class Job(User):
+    """What runs in a job: a key of its own, with a session token."""
+
+    def __init__(self, server, stream, role):
+        self.server, self.session = server, server.keys.session(stream, role)
+
+    def client(self, service, token=None):
+        key = self.session
+        session = boto3.session.Session(key.id, key.secret, token or key.token, region_name=REGION)
+        return session.client(service, endpoint_url=self.server.url)
+
+
+def test_a_job_acts_under_its_own_name_with_the_least_it_needs(server, group):
+    name = f"job-{uuid.uuid4().hex[:8]}"
+    job = Job(server, f"training-job/{name}", "job")
+    identity = job.client("sts").get_caller_identity()["Arn"]
+    assert identity.endswith(f":assumed-role/ModelwrightExecutionRole/SageMaker-training-job-{name}")
+    arn = register(job.client("sagemaker"), group, ModelApprovalStatus="PendingManualApproval")
+    denied(lambda: register(job.client("sagemaker"), group, ModelApprovalStatus="Approved"))
+    update = job.client("sagemaker").update_model_package
+    denied(lambda: update(ModelPackageArn=arn, ModelApprovalStatus="Approved"), "an admin may")
+    denied(lambda: job.client("sagemaker").delete_model_package(ModelPackageName=arn))
+    denied(lambda: job.client("iam").create_access_key(UserName="admin"))
+    found = server.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "Username", "AttributeValue": f"SageMaker-training-job-{name}"}]
+    )["Events"]
+    outcomes = [json.loads(event["CloudTrailEvent"]).get("errorCode") for event in reversed(found)]
+    assert outcomes == [None, *["AccessDeniedException"] * 3, "AccessDenied"]
+
+
+def test_a_job_s_key_is_worth_nothing_without_its_own_token(server):
+    one, other = Job(server, "training-job/one", "job"), Job(server, "training-job/one", "build")
+    one.client("s3").list_buckets()
+    for token in (other.session.token, "rubbish", f"{one.session.token}x"):
+        with pytest.raises(ClientError, match=r"InvalidAccessKeyId|InvalidToken"):
+            one.client("s3", token).list_buckets()
+    plain = User(server, "", {"AccessKeyId": one.session.id, "SecretAccessKey": one.session.secret})
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        plain.client("s3").list_buckets()
+
+
+def test_a_policy_simulated_tells_the_truth(server, people):
+    iam = server.client("iam")
+
+    def decisions(role, *actions):
+        arn = f"arn:aws:iam::{ACCOUNT}:user/{people[role].name}"
+        results = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=actions)["EvaluationResults"]
+        return [result["EvalDecision"] for result in results]
+
+    asked = ("sagemaker:DescribeModel", "sagemaker:CreateModel", "codepipeline:PutApprovalResult")
+    assert decisions("admin", *asked) == ["allowed", "allowed", "allowed"]
+    assert decisions("developer", *asked) == ["allowed", "allowed", "implicitDeny"]
+    assert decisions("viewer", *asked) == ["allowed", "implicitDeny", "implicitDeny"]
+
+
+def test_git_asks_the_same(server, people, tmp_path):
+    name = f"repository-{uuid.uuid4().hex[:8]}"
+    server.client("codecommit").create_repository(repositoryName=name)
+
+    def git(who, *arguments, cwd=tmp_path):
+        import subprocess
+        from urllib.parse import quote
+
+        secret = quote(who.key["SecretAccessKey"], safe="")
+        url = server.url.replace("http://", f"http://{who.key['AccessKeyId']}:{secret}@") + f"/v1/repos/{name}"
+        command = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *(a.replace("URL", url) for a in arguments)]
+        environ = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0"}
+        return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
+
+    assert git(people["developer"], "clone", "URL", "work").returncode == 0
+    work = tmp_path / "work"
+    assert git(people["developer"], "commit", "--allow-empty", "-m", "first", cwd=work).returncode == 0
+    refused = git(people["viewer"], "push", "URL", "HEAD:main", cwd=work)
+    assert refused.returncode != 0
+    assert "codecommit:GitPush" in refused.stderr or "403" in refused.stderr
+    pushed = git(people["developer"], "push", "URL", "HEAD:main", cwd=work)
+    assert pushed.returncode == 0, pushed.stderr
+    assert git(people["viewer"], "clone", "URL", "read").returncode == 0
+    assert git(people["nobody"], "clone", "URL", "nothing").returncode != 0

@@ -13,11 +13,19 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from ultralytics import YOLO
+from ultralytics.utils.nms import TorchNMS
+
+try:
+    import torchvision  # noqa: F401  # ultralytics wants one function of it, and has an own where it does not load
+except (ImportError, RuntimeError):
+    sys.modules["torchvision"] = SimpleNamespace(ops=SimpleNamespace(nms=TorchNMS.nms))  # type: ignore[assignment]
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "application/x-image")
 KEYPOINTS = [

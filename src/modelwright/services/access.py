@@ -19,7 +19,7 @@ has looked at it; a test wants every supported operation classified.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -90,6 +90,11 @@ _BUILD = {
     ),
     "codebuild": re.compile(r"(CreateReport\w*|UpdateReport|BatchPutTestCases|BatchPutCodeCoverages)"),
 }
+
+
+def role_of(groups: Collection[str]) -> str:
+    """The mightiest of a user's groups; empty without one."""
+    return next((role for role in ROLES if role in groups), "")
 
 
 @cache

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from modelwright.arns import EXECUTION_ROLE, EXECUTION_ROLE_ID, PARTITION, Arn
 from modelwright.errors import AwsError
+from modelwright.services.access import ADMIN, allows, role_of
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
 from modelwright.store.database import Database, Transaction
@@ -265,12 +266,21 @@ class Iam:
 
     @operation("SimulatePrincipalPolicy", members=SIMULATE_MEMBERS)
     def simulate_principal_policy(self, context: Context, parameters: dict[str, Any]) -> Document:
-        """Everything is allowed to a role of this account. Raises NoSuchEntity for a role that there is not."""
+        """Of a user what their role allows; of a role everything, since who may is asked of users and jobs alone.
+
+        Raises NoSuchEntity for whom there is not.
+        """
         arn = Arn.parse(parameters["PolicySourceArn"])
-        if arn.service != "iam" or arn.resource_type != "role" or arn.account != context.account:
-            raise _no_such(f"{arn} is not a role of account {context.account}; there are only roles here.")
+        kind, name = arn.resource_type, arn.name.rpartition("/")[2]
+        if arn.service != "iam" or kind not in ("role", "user") or arn.account != context.account:
+            raise _no_such(f"{arn} is not a role or a user of account {context.account}.")
         with self.database.read() as transaction:
-            _find(transaction, arn.name.rpartition("/")[2])
+            holder = None if kind == "role" else find_resource(transaction, "User", name)
+            if kind == "role":
+                _find(transaction, name)
+            elif holder is None:
+                raise _no_such(f"The user with name {name} cannot be found.")
+        may = ADMIN if holder is None else role_of(holder.get("_Groups", []))
         resources = parameters.get("ResourceArns", ["*"])
         pairs = [(action, resource) for action in parameters["ActionNames"] for resource in resources]
         page, rest = page_of(parameters, pairs, None)
@@ -278,7 +288,7 @@ class Iam:
             {
                 "EvalActionName": action,
                 "EvalResourceName": resource,
-                "EvalDecision": "allowed",
+                "EvalDecision": "allowed" if _may(may, action) else "implicitDeny",
                 "MatchedStatements": [],
                 "MissingContextValues": [],
             }
@@ -309,6 +319,12 @@ class Iam:
         with self.database.write() as transaction:
             role = _find(transaction, name, lock=True)
             replace_resource(transaction, KIND, name, change(role), modified=self.now())
+
+
+def _may(role: str, action: str) -> bool:
+    """Whether a role may do what IAM calls `service:Operation`."""
+    service, _, name = action.partition(":")
+    return allows(role, service, name, {})
 
 
 def _find(transaction: Transaction, name: str, *, lock: bool = False) -> Document:

@@ -16,7 +16,7 @@ from typing import Any
 
 from modelwright.arns import Arn
 from modelwright.errors import AwsError
-from modelwright.services.access import ADMIN, ROLES
+from modelwright.services.access import ADMIN, ROLES, role_of
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.iam import identifier, page_of
 from modelwright.services.members import HONOURED, Table, refused
@@ -81,7 +81,7 @@ class Users:
         return [
             (
                 user["UserName"],
-                role_of(user),
+                role_of(user.get("_Groups", [])),
                 tuple(key["AccessKeyId"] for key in user.get("_Keys", []) if key["Status"] == "Active"),
             )
             for user in self._all()
@@ -283,11 +283,6 @@ class Users:
             "Arn": str(Arn("iam", "", context.account, f"group/{name}")),
             "CreateDate": created,
         }
-
-
-def role_of(user: Document) -> str:
-    """The mightiest of a user's groups; empty without one."""
-    return next((role for role in ROLES if role in user.get("_Groups", [])), "")
 
 
 def _users(transaction: Transaction) -> list[Document]:

@@ -95,8 +95,9 @@ def test_a_server_killed_at_random_moments(machine, tmp_path):
 def test_a_killed_shim_takes_its_container_along(machine, until):
     mark = f"{random.getrandbits(40)}"
     handle = machine.runtime.start(machine.spec("sleep", mark))
-    until(lambda: _processes(mark))
-    os.kill(int((machine.folder(handle) / "started").read_text()), signal.SIGKILL)
+    started = machine.folder(handle) / "started"
+    until(lambda: started.exists() and started.read_text().endswith("\n") and _processes(mark))
+    os.kill(int(started.read_text()), signal.SIGKILL)
     assert isinstance(machine.wait(handle), Lost)
     until(lambda: not _processes(mark))
     assert isinstance(machine.after_restart().runtime.poll(handle), Lost)

@@ -52,8 +52,9 @@ class Announcements:
         self._repositories.sweep([document["repositoryId"] for document in documents])
         for document in documents:
             name, repository = document["repositoryName"], self._repositories.open(document["repositoryId"])
+            settled = repository.settled(wait=False)  # asked before: what moves after is told later
             self.announce(name)
-            if not repository.settled(wait=False):  # a child of the process before has not noticed its end yet
+            if not settled:  # a child of the process before has not noticed its end yet
                 threading.Thread(target=self._later, args=(name, repository), daemon=True).start()
 
     def document(self, name: str) -> Document | None:
