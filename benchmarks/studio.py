@@ -240,7 +240,7 @@ def listing(endpoint: Endpoint) -> float:
 
 
 def layout(endpoint: Endpoint, path: str) -> str:
-    """Milliseconds that the page's own script needs. A pipeline may not have as many steps: they are put in its place."""
+    """Milliseconds that the page's own script needs. No pipeline may have as many steps: they are put in its place."""
     program = shutil.which("chromium")
     if program is None:
         return "no Chromium here"
