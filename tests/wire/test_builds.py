@@ -6,12 +6,13 @@ import uuid
 
 import pytest
 
-from support.builds import spec
+from support.builds import processes, spec
 from support.cli import CommandLine, read_until
 from support.cli import ended as ended_process
 from support.codebuild import build_of, create, ended, make_image, said
 from support.git import git
 from support.sdk import VENVS
+from support.waiting import until
 
 WAIT = "echo begun; while :; do sleep 0.05; done"
 
@@ -98,6 +99,17 @@ def test_a_running_build_is_stopped_and_not_deleted(codebuild, name):
     assert codebuild.stop_build(id=identity)["build"]["buildStatus"] == "STOPPED", "what is over stays as it is"
     with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
         codebuild.stop_build(id=f"{name}:nothing")
+
+
+def test_a_stopped_build_takes_its_docker_build_along(codebuild, name):
+    marker = f"86399.{uuid.uuid4().int % 10**9}"
+    commands = [f"printf 'FROM scratch\\nRUN sleep {marker}\\n' > Dockerfile", "docker build -t x:1 ."]
+    create(codebuild, name, *commands, environment={"privilegedMode": True})
+    identity = codebuild.start_build(projectName=name)["build"]["id"]
+    until(lambda: processes(marker), 60)
+    codebuild.stop_build(id=identity)
+    assert ended(codebuild, identity)["buildStatus"] == "STOPPED"
+    until(lambda: not processes(marker))
 
 
 def test_a_source_of_codecommit_by_branch_tag_and_commit(server, codebuild, logs, name, tmp_path):
