@@ -44,7 +44,7 @@ def _compatible(route: Route, error: AwsError) -> tuple[str, list[tuple[str, str
     """
     names = _query_codes(route.service)
     for shape, code in names.items():
-        if error.code in (shape, code):
+        if error.code == code:
             return shape, [("x-amzn-query-error", f"{code};{'Sender' if error.status < 500 else 'Receiver'}")]
     return error.code, []
 
