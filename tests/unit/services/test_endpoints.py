@@ -56,7 +56,8 @@ def test_it_works(sagemaker, clock):
     assert created.data["Fleet"]["Variants"] == [
         {
             "Name": "All", "Model": "m", "InstanceType": "ml.m5.large", "Count": 1, "Weight": 1.0, "Startup": 480,
-            "Container": {"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}},
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}}],
+            "Mode": "Serial",
         }
     ]  # fmt: skip
     assert [each["EndpointName"] for each in sagemaker("ListEndpoints", StatusEquals="Creating")["Endpoints"]] == ["e"]
