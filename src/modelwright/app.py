@@ -71,6 +71,8 @@ from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
+from modelwright.serving.capture import Capture
+from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
@@ -122,7 +124,10 @@ class Platform:
         self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
-        self.router = Router()
+        measures = Measures(self.metrics.stir)
+        self.metrics.gather(measures.points)
+        self.capture = Capture(self.objects, self.database, time.time)
+        self.router = Router(measures=measures, capture=self.capture)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -221,6 +226,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.capture.close()
         self.metrics.close()
         self.audit.close()
         self.objects.close()

@@ -46,7 +46,7 @@ def capturing(config: Mapping[str, Any] | None) -> Capturing | None:
 
 
 def summary(config: Mapping[str, Any], *, serving: bool) -> dict[str, Any]:
-    """DescribeEndpoint's DataCaptureConfigSummary."""
+    """DescribeEndpoint's DataCaptureConfig."""
     enabled = bool(config.get("EnableCapture", True))
     return {
         "EnableCapture": enabled,

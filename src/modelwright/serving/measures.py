@@ -32,9 +32,7 @@ class Measures:
         self._stir = stir
         self._samples: deque[_Sample] = deque()
 
-    def record(
-        self, endpoint: str, variant: str, instances: int, status: int, model: float, beside: float
-    ) -> None:
+    def record(self, endpoint: str, variant: str, instances: int, status: int, model: float, beside: float) -> None:
         """One more invocation. `model` is negative where no instance took it."""
         samples = self._samples
         samples.append((endpoint, variant, instances, status, time.time(), model, beside))
@@ -79,14 +77,14 @@ class _Minute:
         dimensions = (("EndpointName", endpoint), ("VariantName", variant))
         total = self.statuses.total()
         shares = {1.0 / max(1, instances): count for instances, count in self.instances.items()}
-        told: Mapping[str, tuple[str, Mapping[float, int]]] = {
+        told: Mapping[str, tuple[str, Mapping[int, int] | Mapping[float, int]]] = {
             "Invocations": ("None", {1.0: total}),
             "InvocationsPerInstance": ("None", shares),
             "Invocation4XXErrors": ("None", _flags(self.statuses[4], total)),
             "Invocation5XXErrors": ("None", _flags(self.statuses[5], total)),
             "InvocationModelErrors": ("None", _flags(total - self.statuses[2], total)),
-            "ModelLatency": ("Microseconds", dict(self.model)),
-            "OverheadLatency": ("Microseconds", dict(self.beside)),
+            "ModelLatency": ("Microseconds", self.model),
+            "OverheadLatency": ("Microseconds", self.beside),
         }
         for name, (unit, values) in told.items():
             part = Aggregate()
