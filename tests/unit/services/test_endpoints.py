@@ -243,7 +243,7 @@ def test_a_model_package_binds_its_instance_types_and_its_approval(sagemaker):
         sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p", InstanceType="ml.t2.medium")))
     sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p")))
     sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
-    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Container"]
+    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Containers"][0]
     assert made["Image"] == specification["Containers"][0]["Image"]
     assert made["Environment"]["MINE"] == "1"
     sagemaker("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Rejected")
