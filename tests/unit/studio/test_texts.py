@@ -74,6 +74,7 @@ def in_tables():
         *texts.STEP_TYPES.values(),
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
+        *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
         "Production", "Staging",
