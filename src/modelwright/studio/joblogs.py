@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from modelwright.errors import AwsError
-from modelwright.lifecycles.job_timings import Stage
 from modelwright.services.dispatch import Document
 from modelwright.studio.view import View, is_missing
 
@@ -17,6 +16,17 @@ TAIL = 400
 """Lines that a page shows; the whole log is a download away."""
 SAMPLE = 10_000
 """Lines in which metrics are looked for."""
+
+
+class Stage(Protocol):
+    """A stretch of a job's life; the last of a job that has not ended has no end."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float | None: ...
 
 
 Timings = Callable[[str], Sequence[Stage]]
