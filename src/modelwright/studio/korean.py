@@ -400,4 +400,8 @@ KOREAN: Mapping[str, str] = {
     "Your role:": "내 역할:",
     "done": "완료",
     "inactive": "비활성",
+    "{seconds} s": "{seconds}초",
+    "{minutes} min {seconds} s": "{minutes}분 {seconds}초",
+    "{hours} h {minutes} min": "{hours}시간 {minutes}분",
+    "none yet": "아직 없음",
 }

@@ -69,6 +69,7 @@ def in_tables():
     return {
         *(text for _, text in texts.STATUSES.values()),
         *texts.STEP_TYPES.values(),
+        texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
         *(application._heading(status) for status in (400, 401, 403, 404, 405, 500)),
