@@ -36,7 +36,7 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codecommit, codepipeline, events, s3
+from modelwright.services import cloudwatch, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
 from modelwright.services.cloudformation.stack_events import StackEvents
 from modelwright.services.cloudformation.stacks import Stacks
@@ -77,6 +77,7 @@ from modelwright.store.database import Database
 from modelwright.store.ended_sessions import EndedSessions
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
+from modelwright.store.metric_buffer import MetricBuffer
 from modelwright.studio.application import Studio
 from modelwright.studio.live import Live
 from modelwright.studio.session import Sessions, links
@@ -108,6 +109,7 @@ class Platform:
         self.database = Database(settings.database_url)
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
         self.events = EventBus(self.history, settings.account)
+        self.metrics = MetricBuffer(self.database, time.time)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
         self.repositories = Repositories(settings.repositories, fsync=settings.fsync)
         self.announcements = Announcements(
@@ -219,6 +221,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.metrics.close()
         self.audit.close()
         self.objects.close()
         self.database.close()
@@ -242,6 +245,7 @@ class Platform:
         yield "iam", self.users
         yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
         yield "ecr", Ecr(store=self.images.store, now=time.time)
+        yield from cloudwatch.services(database=self.database, metrics=self.metrics, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
         yield (

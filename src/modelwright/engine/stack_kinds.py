@@ -39,6 +39,11 @@ def _parameters(service: str, operation: str, given: Mapping[str, Any], *, lower
     return made
 
 
+def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
+    """As services that don't speak of Key and Value want them."""
+    return {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags", [])}
+
+
 def _adopting(act: Act, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
     try:
         act(service, operation, parameters)
@@ -58,7 +63,7 @@ class _Repository:
         if properties.get("RepositoryDescription"):
             given["repositoryDescription"] = properties["RepositoryDescription"]
         if properties.get("Tags"):
-            given["tags"] = {tag["Key"]: str(tag["Value"]) for tag in properties["Tags"]}
+            given["tags"] = _tags(properties)
         _adopting(act, "codecommit", "CreateRepository", given)
         if code and files:
             self._commit(act, name, str(code.get("BranchName", "main")), files)
@@ -247,8 +252,50 @@ class _SageMakerPipeline:
         act("sagemaker", "DeletePipeline", {"PipelineName": name, "ClientRequestToken": token})
 
 
+class _LogGroup:
+    """AWS::Logs::LogGroup, whose retention and tags have operations of their own."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+        given = {key: value for key, value in properties.items() if key not in ("RetentionInDays", "Tags")}
+        made = _parameters("logs", "CreateLogGroup", {**given, "LogGroupName": name}, lower=True)
+        _adopting(act, "logs", "CreateLogGroup", made | ({"tags": tags} if (tags := _tags(properties)) else {}))
+        self._retain(act, name, properties)
+
+    def _retain(self, act: Act, name: str, properties: Mapping[str, Any]) -> None:
+        if "RetentionInDays" in properties:
+            given = {"LogGroupName": name, "RetentionInDays": properties["RetentionInDays"]}
+            act("logs", "PutRetentionPolicy", _parameters("logs", "PutRetentionPolicy", given, lower=True))
+        else:
+            act("logs", "DeleteRetentionPolicy", {"logGroupName": name})
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        found = act("logs", "DescribeLogGroups", {"logGroupNamePrefix": name, "limit": 1})["logGroups"]
+        if not found or found[0]["logGroupName"] != name:
+            raise _missing(f"The log group {name} does not exist.")
+        return dict(found[0])
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        for key in sorted({*old, *new} - {"Tags", "RetentionInDays"}):
+            if old.get(key) != new.get(key):
+                raise ValidationException(f"Modelwright can't change the property {key} of a log group in place yet.")
+        before, after = _tags(old), _tags(new)
+        if gone := sorted(before.keys() - after.keys()):
+            act("logs", "UntagLogGroup", {"logGroupName": name, "tags": gone})
+        if after:
+            act("logs", "TagLogGroup", {"logGroupName": name, "tags": after})
+        self._retain(act, name, new)
+
+    def delete(self, act: Act, name: str) -> None:
+        act("logs", "DeleteLogGroup", {"logGroupName": name})
+
+
 ROWS: Mapping[str, Row] = {
     **stack_types.ROWS,
+    "AWS::Logs::LogGroup": Row(
+        *("logs", "CreateLogGroup", "DescribeLogGroups", "DeleteLogGroup", "logGroupName"),
+        values={"Ref": "{name}", "Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
+        custom=_LogGroup(),
+    ),
     "AWS::CodeCommit::Repository": Row(
         *("codecommit", "CreateRepository", "GetRepository", "DeleteRepository", "repositoryName"),
         values={"Ref": "repositoryId", "Name": "repositoryName", "Arn": "Arn"}

@@ -99,12 +99,6 @@ ROWS: Mapping[str, Row] = {
         update="UpdateRole",
         mutable=("Description", "MaxSessionDuration"),
     ),
-    "AWS::Logs::LogGroup": Row(
-        *("logs", "CreateLogGroup", "", "DeleteLogGroup", "logGroupName"),
-        values={"Ref": "{name}", "Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
-        property="LogGroupName",
-        lower=True,
-    ),
 }
 
 

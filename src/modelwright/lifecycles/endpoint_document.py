@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelwright.lifecycles.endpoint import Endpoint, Fleet, Instance
+from modelwright.lifecycles.endpoint import Endpoint, Fleet, Instance, Variant
 
 Document = dict[str, Any]
 
@@ -51,7 +51,7 @@ def _variants(fleet: Fleet, endpoint: Endpoint) -> list[Document]:
     for variant in fleet.variants:
         ours = [one for one in endpoint.of(fleet) if one.variant == variant.name]
         summary: Document = {"VariantName": variant.name}
-        images = [image for one in ours if (image := _image(one, variant.container["Image"]))][:1]
+        images = next((images for one in ours if (images := _images(one, variant))), [])
         if images:
             summary["DeployedImages"] = images
         summary |= {
@@ -64,7 +64,13 @@ def _variants(fleet: Fleet, endpoint: Endpoint) -> list[Document]:
     return found
 
 
-def _image(one: Instance, specified: str) -> Document | None:
-    if not one.images:
-        return None
-    return {"SpecifiedImage": specified, "ResolvedImage": one.images["Resolved"], "ResolutionTime": one.images["Time"]}
+def _images(one: Instance, variant: Variant) -> list[Document]:
+    return [
+        {
+            "SpecifiedImage": container["Image"],
+            "ResolvedImage": part.images["Resolved"],
+            "ResolutionTime": part.images["Time"],
+        }
+        for container, part in zip(variant.containers, one.parts, strict=False)
+        if part.images
+    ]

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
 from modelwright.serving.client import Broken, Client, Exchange, Unreachable
 
-__all__ = ["Answer", "Broken", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer"]
+__all__ = [
+    "Answer", "Broken", "Late", "NoContainer", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer",
+]  # fmt: skip
 
 TIMEOUT = 60.0
 """Seconds for a whole answer, as AWS documents them."""
@@ -38,6 +40,18 @@ class NoVariant(Exception):
         self.known = known
 
 
+class NoContainer(Exception):
+    """The request names a container that it can't name, or none where it must. The text says it."""
+
+
+class Late(TimeoutError):
+    """A container did not answer in time. `container` is its name."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__(container)
+        self.container = container
+
+
 class NoReplica(Exception):
     """No instance takes requests at this moment."""
 
@@ -50,6 +64,8 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     variant: str
+    container: str = "primary"
+    """Whose answer it is."""
 
 
 class StreamedAnswer:
@@ -123,26 +139,40 @@ class Router:
 
     # The requests' side
 
-    async def invoke(self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The container's answer, whatever its status. Headers are told by names in lower case.
+    async def invoke(
+        self,
+        endpoint: str,
+        variant: str | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        container: str | None = None,
+    ) -> Answer:
+        """The container's answer, whatever its status. Headers are told by names in lower case. Of several containers
+        each gets the answer of the one before, and who says no has the last word.
 
-        Raises NoEndpoint, NoVariant, NoReplica, Broken, TimeoutError.
+        Raises NoEndpoint, NoVariant, NoContainer, NoReplica, Broken, Late.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
         tried: set[str] = set()
         while True:
             chosen, replica = self._take(endpoint, variant, tried)
             try:
-                exchange = await self._instances().post(replica.port, PATH, headers, body, deadline)
+                way = _way(chosen, replica, container)
+                exchange, hop = await self._through(way, headers, body, deadline, stream=False)
             except Unreachable:
                 tried.add(replica.id)
             else:
-                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             finally:
                 self._give_back(replica)
 
     async def stream(
-        self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes
+        self,
+        endpoint: str,
+        variant: str | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        container: str | None = None,
     ) -> Answer | StreamedAnswer:
         """The same, with an answer that comes in pieces; an Answer where the container said no."""
         deadline = asyncio.get_running_loop().time() + STREAM_TIMEOUT
@@ -151,7 +181,8 @@ class Router:
             chosen, replica = self._take(endpoint, variant, tried)
             give_back: Callable[[], None] = partial(self._give_back, replica)
             try:
-                exchange = await self._instances().stream(replica.port, PATH, headers, body, deadline)
+                way = _way(chosen, replica, container)
+                exchange, hop = await self._through(way, headers, body, deadline, stream=True)
                 if 200 <= exchange.status < 300:
                     streamed = StreamedAnswer(exchange, chosen.name, give_back)
                     give_back = _nothing
@@ -160,11 +191,37 @@ class Router:
                     await exchange.rest()
                 finally:
                     exchange.close()
-                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             except Unreachable:
                 tried.add(replica.id)
             finally:
                 give_back()
+
+    async def _through(
+        self, way: Sequence[Hop], headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+    ) -> tuple[Exchange, Hop]:
+        """Ask one container after the other. Unreachable only where nobody was asked."""
+        client = self._instances()
+        last = len(way) - 1
+        for number, hop in enumerate(way):
+            asked = client.stream if stream and number == last else client.post
+            told = headers if number == last else {name: headers[name] for name in headers if name != "Accept"}
+            try:
+                exchange = await asked(hop.port, PATH, told, body, deadline)
+            except Unreachable as error:
+                if number == 0:
+                    raise
+                raise Broken(f"it does not take connections: {error}", hop.name) from error
+            except TimeoutError as error:
+                raise Late(hop.name) from error
+            except Broken as error:
+                raise Broken(str(error), hop.name) from error
+            if number == last or not 200 <= exchange.status < 300:
+                break
+            body = exchange.body
+            if "content-type" in exchange.headers:
+                headers = {**headers, "Content-Type": exchange.headers["content-type"]}
+        return exchange, hop
 
     def close(self) -> None:
         """Close the kept connections. Not from the loop's own thread, and while the loop still runs."""
@@ -226,6 +283,21 @@ class Router:
             del self._loads[replica.id]
         for then in load.waiting:
             then()
+
+
+def _way(variant: VariantRoutes, replica: Replica, container: str | None) -> Sequence[Hop]:
+    """The containers that a request passes."""
+    if not variant.direct:
+        if container is None:
+            return replica.hops
+        raise NoContainer("its containers are not invoked directly: leave TargetContainerHostname out")
+    known = ", ".join(hop.name for hop in replica.hops)
+    if container is None:
+        raise NoContainer(f"its containers are invoked directly: name one by TargetContainerHostname, of {known}")
+    for hop in replica.hops:
+        if hop.name == container:
+            return (hop,)
+    raise NoContainer(f"there is no container '{container}' in it; it has {known}")
 
 
 def _nothing() -> None:

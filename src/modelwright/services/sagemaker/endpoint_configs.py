@@ -19,7 +19,7 @@ from modelwright.services.sagemaker.checks import (
     check_instance_type,
     check_unique,
 )
-from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_container
+from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_containers
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
@@ -107,7 +107,7 @@ class EndpointConfigs(SageMakerService):
                 raise ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
             for variant in variants:
                 model = find_model(transaction, context, variant["ModelName"])
-                resolve_container(transaction, model, variant["InstanceType"])
+                resolve_containers(transaction, model, variant["InstanceType"])
             insert_resource(transaction, CONFIG, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
             self.events.tell(transaction, lambda: changes.endpoint_config(document), now)

@@ -95,6 +95,10 @@
       location.reload();
       return null;
     }
+    if (answer.status === 404 && address === location.href) { // what was shown has been deleted
+      location.reload();
+      return null;
+    }
     if (!answer.ok) return null;
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   }
