@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from support.furnished import NOW, PAGES, finish, furnish, known
 from support.server import Server
 from support.studio import sign_in_link

@@ -5,7 +5,6 @@ so that a server which is started on the home leaves all as it is. Pictures and 
 """
 
 import json
-from dataclasses import replace
 
 from sqlalchemy import update
 
@@ -79,7 +78,7 @@ class Furnished:
         while True:
             state = self._decided(arn)
             waiting = [run for run in state.runs.values() if run.status == "Starting"]
-            if not waiting or plays[waiting[0].name] == "running" and len(waiting) == 1:
+            if not waiting or (plays[waiting[0].name] == "running" and len(waiting) == 1):
                 break
             for each in waiting:
                 play = plays[each.name]
@@ -124,7 +123,7 @@ class Furnished:
             return {}
         job = f"pipelines-{arn[-12:]}-{name}"[:63]
         noun, status = f"{step.type}Job", "Failed" if failure else "InProgress" if seconds is None else "Completed"
-        request = {key: value for key, value in json.loads(json.dumps(step.arguments)).items()}
+        request = json.loads(json.dumps(step.arguments))
         document = self.job(noun, job, request, status, seconds or 0, failure)
         return {noun: {"Arn": document[f"{noun}Arn"]}}
 
@@ -299,7 +298,10 @@ def _process(name, source, after=()):
         "ProcessingInputs": [
             {
                 "InputName": "data",
-                "S3Input": {"S3Uri": source, "LocalPath": "/opt/ml/processing/data", "S3DataType": "S3Prefix", "S3InputMode": "File"},
+                "S3Input": {
+                    "S3Uri": source, "LocalPath": "/opt/ml/processing/data", "S3DataType": "S3Prefix",
+                    "S3InputMode": "File",
+                },
             }
         ],
         "ProcessingOutputConfig": {
@@ -307,7 +309,8 @@ def _process(name, source, after=()):
                 {
                     "OutputName": "result",
                     "S3Output": {
-                        "S3Uri": f"s3://{BUCKET}/{name.lower()}", "LocalPath": "/opt/ml/processing/out", "S3UploadMode": "EndOfJob",
+                        "S3Uri": f"s3://{BUCKET}/{name.lower()}", "LocalPath": "/opt/ml/processing/out",
+                        "S3UploadMode": "EndOfJob",
                     },
                 }
             ]
@@ -328,12 +331,14 @@ def _pose_steps():
             },
         },
     }  # fmt: skip
+    good = {"Type": "GreaterThanOrEqualTo", "LeftValue": 1, "RightValue": {"Get": "Parameters.Threshold"}}
+    weak = {"Name": "NotGoodEnough", "Type": "Fail", "Arguments": {"ErrorMessage": "mAP50 is below the threshold."}}
     gate = {
         "Name": "PoseMAPCondition", "Type": "Condition", "DependsOn": ["PoseEval"],
         "Arguments": {
-            "Conditions": [{"Type": "GreaterThanOrEqualTo", "LeftValue": 1, "RightValue": {"Get": "Parameters.Threshold"}}],
+            "Conditions": [good],
             "IfSteps": [_train("PoseModel-RepackModel-0"), {**register, "DependsOn": ["PoseModel-RepackModel-0"]}],
-            "ElseSteps": [{"Name": "NotGoodEnough", "Type": "Fail", "Arguments": {"ErrorMessage": "mAP50 is below the threshold."}}],
+            "ElseSteps": [weak],
         },
     }  # fmt: skip
     return [
@@ -428,7 +433,7 @@ def _extreme(home):
     home.pipeline("Wide", steps, PARAMETERS)
     home.run("Wide", "fifty-steps", plays)
     reason = "AlgorithmError: " + " ".join(["/opt/ml/input/data/train/" + "x" * 120] * 3)
-    home.run("Wide", LONG[:80], {name: (3, reason) for name in plays})
+    home.run("Wide", LONG[:80], dict.fromkeys(plays, (3, reason)))
     home.pipeline(
         LONG,
         [_train("Train-" + LONG[:50])],
@@ -439,16 +444,18 @@ def _extreme(home):
 
 
 def _deployments(home):
+    question = "PoseYOLOv8 version 1 has passed the tests of staging. Deploy it to production?"
+    built = {"inputs": ["SourceArtifact"], "outputs": ["BuildArtifact"]}
     stages = [
         stage("Source", action("ModelDeployInfraCode", "Source", outputs=["SourceArtifact"])),
-        stage("Build", action("BuildDeploymentTemplates", "Build", inputs=["SourceArtifact"], outputs=["BuildArtifact"])),
+        stage("Build", action("BuildDeploymentTemplates", "Build", **built)),
         stage(
             "DeployStaging",
             action("DeployResourcesStaging", "Deploy", 1),
             action("TestStaging", "Test", 2, inputs=["SourceArtifact"], outputs=["TestArtifact"]),
             action(
                 "ApproveDeployment", "Approval", 3,
-                configuration={"CustomData": "PoseYOLOv8 version 1 has passed the tests of staging. Deploy it to production?"},
+                configuration={"CustomData": question},
             ),
         ),
         stage("DeployProd", action("DeployResourcesProd", "Deploy", 1)),
@@ -475,7 +482,8 @@ def _deployments(home):
     home.release("pose-deploy", endings)
     broken = {
         "code": "StackRollback",
-        "message": "Endpoint hand-staging: the instance type ml.m5.4xlarge can't be had here. Use ml.m5.large, ml.m5.xlarge or ml.c5.xlarge.",
+        "message": "Endpoint hand-staging: the instance type ml.m5.4xlarge can't be had here. "
+        "Use ml.m5.large, ml.m5.xlarge or ml.c5.xlarge.",
     }
     home.deployment("hand-deploy", stages, {**endings, "DeployResourcesStaging": (12, {"error": broken}, "Failed")})
 
@@ -506,11 +514,12 @@ def finish(server):
 def known(server):
     """Ids of executions, for the addresses of `PAGES`."""
     client, found = server.client("sagemaker"), {}
-    for key, pipeline, title in (
-        ("good", "PoseYOLOv8", "march-data"), ("bad", "PoseYOLOv8", "new-labels"), ("running", "PoseYOLOv8", "april-data"),
+    for key, name, title in (
+        ("good", "PoseYOLOv8", "march-data"), ("bad", "PoseYOLOv8", "new-labels"),
+        ("running", "PoseYOLOv8", "april-data"),
         ("stopped", "PoseYOLOv8", "larger-images"), ("wide", "Wide", "fifty-steps"), ("worst", "Wide", LONG[:80]),
     ):  # fmt: skip
-        for each in client.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"]:
+        for each in client.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]:
             if each["PipelineExecutionDisplayName"] == title:
                 found[key] = each["PipelineExecutionArn"].rpartition("/")[2]
     return found

@@ -12,8 +12,8 @@ from modelwright.studio import charts, differences, outline, predictions
 from modelwright.studio.endpoints import presented
 from modelwright.studio.executions import bars
 from modelwright.studio.rendering import duration, number, size
-from modelwright.studio.texts import LANGUAGES
 from modelwright.studio.reports import flatten
+from modelwright.studio.texts import LANGUAGES
 
 CONDITION = {"Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}], "ElseSteps": []}
 
