@@ -20,6 +20,7 @@ from modelwright.engine.capacity import known_instance_type
 from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
+from modelwright.lifecycles.job_timings import Stage, stages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.projects.catalog import Catalog
@@ -204,6 +205,7 @@ class Platform:
                 settings.region,
                 {"home": str(settings.home), "url": running.url, "version": __version__},
             ),
+            timings=self._timings,
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
@@ -313,6 +315,10 @@ class Platform:
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _timings(self, stream: str) -> list[Stage]:
+        with self.database.read() as transaction:
+            return stages(self.history.read(transaction, stream))
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)
