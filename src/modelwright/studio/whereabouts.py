@@ -5,7 +5,7 @@ Production is what `services.production` calls so: what a deployment pipeline de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,11 @@ class Deployer:
     approved_by: str
     """Who approved that execution; empty where nobody had to."""
 
+    @property
+    def title(self) -> str:
+        """`Production`, `Staging` or nothing."""
+        return ("Production" if self.production else "Staging") if self.gated else ""
+
 
 @dataclass(frozen=True)
 class Whereabouts:
@@ -49,9 +54,7 @@ class Whereabouts:
     @property
     def stage(self) -> str:
         """`Production`, `Staging` or nothing: texts of ours."""
-        if self.deployer is None or not self.deployer.gated:
-            return ""
-        return "Production" if self.deployer.production else "Staging"
+        return self.deployer.title if self.deployer is not None else ""
 
 
 async def of_packages(view: View) -> list[Whereabouts]:
@@ -60,7 +63,7 @@ async def of_packages(view: View) -> list[Whereabouts]:
     if not endpoints:
         return []
     found = []
-    deployers = await _deployers(view)
+    deployed_by = await deployers(view)
     for each in endpoints:
         name = each["EndpointName"]
         endpoint = await view.find("DescribeEndpoint", EndpointName=name)
@@ -73,7 +76,7 @@ async def of_packages(view: View) -> list[Whereabouts]:
                 found.append(
                     Whereabouts(
                         package, name, endpoint["EndpointStatus"], variant["VariantName"], model,
-                        deployers.get(name.lower()),
+                        deployed_by.get(name.lower()),
                     )
                 )  # fmt: skip
     order = {"Production": 0, "Staging": 1, "": 2}
@@ -96,11 +99,13 @@ async def _packages(view: View, model: str) -> list[str]:
     return found
 
 
-async def _deployers(view: View) -> dict[str, Deployer]:
-    """Endpoint, in small letters -> what deploys it."""
+async def deployers(view: View, pipelines: Sequence[str] = ()) -> dict[str, Deployer]:
+    """Endpoint, in small letters -> what deploys it; of these deployment pipelines, else of all."""
     found = {}
-    for summary in (await view.call("ListPipelines", _PIPELINE, maxResults=_MOST))["pipelines"]:
-        name = summary["name"]
+    names = pipelines or [
+        each["name"] for each in (await view.call("ListPipelines", _PIPELINE, maxResults=_MOST))["pipelines"]
+    ]
+    for name in names:
         pipeline = await view.find("GetPipeline", _PIPELINE, name=name)
         if pipeline is None:
             continue
