@@ -7,7 +7,7 @@ container are as the container has told them, checked by `report`: whoever runs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 Document = dict[str, Any]
 
@@ -122,7 +122,7 @@ def _contexts(value: Any) -> list[Document]:
     return found[:10]
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: Any) -> TypeGuard[int | float]:
     """JSON's NaN and 1e999 are numbers too."""
     return isinstance(value, int | float) and 0 <= value < _LATEST
 
