@@ -36,10 +36,8 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import codecommit, codepipeline, events, s3
+from modelwright.services import cloudformation, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
-from modelwright.services.cloudformation.stack_events import StackEvents
-from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -270,8 +268,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
-        yield "cloudformation", Stacks(**common)
-        yield "cloudformation", StackEvents(**common)
+        yield from cloudformation.services(**common, read=self.objects.read)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
