@@ -51,6 +51,7 @@ from modelwright.services.logs.streams import LogStreams
 from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
+from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -260,6 +261,7 @@ class Platform:
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)

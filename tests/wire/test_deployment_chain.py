@@ -80,7 +80,9 @@ class Chain:
         codecommit = self.client("codecommit")
         try:
             parent = {"parentCommitId": self.head()}
-        except codecommit.exceptions.BranchDoesNotExistException:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BranchDoesNotExistException":
+                raise
             parent = {}
         put = [{"filePath": path, "fileContent": content.encode()} for path, content in files.items()]
         made = codecommit.create_commit(
@@ -191,17 +193,6 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(server):
     chain = Chain(server)
-    for service, listing in (
-        ("codecommit", "list_repositories"),
-        ("codebuild", "list_projects"),
-        ("cloudformation", "list_stacks"),
-    ):
-        try:
-            getattr(server.client(service), listing)()
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "UnsupportedOperation":
-                raise
-            pytest.skip(f"there is no {service} here yet")
     chain.make()
     return chain
 

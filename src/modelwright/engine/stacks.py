@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
@@ -222,9 +223,12 @@ class Stacks:
         key = (work.stream, work.effect.key)
         if row.waits:
             found = self._watched(work, row, item.name)
-            same = all(found.get(name) == item.properties.get(name) for name in row.mutable)
-            if same or found[row.waits] != "InService" or key in self._asked:
+            if found[row.waits.status] not in row.waits.good or key in self._asked:
                 return
+            compared = row.waits.compared
+            if compared and all(found.get(name) == item.properties.get(name) for name in compared):
+                rest = {name: value for name, value in item.properties.items() if name != "Tags"}
+                old = replace(old, properties={**rest, "Tags": old.properties.get("Tags", [])})
         stack_types.update(row, self._caller(work.state), item.name, old.properties, item.properties)
         self._asked.add(key)
 
@@ -236,13 +240,13 @@ class Stacks:
             else stack_types.describe(row, self._caller(state), item.name)
         )
         if row.waits:
-            status = found[row.waits]
-            if status == "Failed":
-                raise ValidationException(found.get("FailureReason", f"{item.name} has failed."))
-            if status != "InService":
+            status = found[row.waits.status]
+            if status in row.waits.bad:
+                raise ValidationException(row.waits.reason(found) or f"{item.name} has failed.")
+            if status not in row.waits.good:
                 return None
-            if any(key in item.properties and found.get(key) != item.properties[key] for key in row.mutable):
-                raise ValidationException(found.get("FailureReason", f"The update of {item.name} was rolled back."))
+            if any(key in item.properties and found.get(key) != item.properties[key] for key in row.waits.compared):
+                raise ValidationException(row.waits.reason(found) or f"The update of {item.name} was rolled back.")
         account = state.stack_id.split(":")[4]
         values = stack_types.values(row, found, item.name, state.region, account)
         data = {"Task": task.key, "Physical": values["Ref"], "Values": values, "Type": item.type}
@@ -257,16 +261,30 @@ class Stacks:
         item = task.item
         assert item is not None
         row, act = ROWS[item.type], self._caller(work.state)
-        if row.waits and stack_types.exists(row, act, item.name):
-            found = self._watched(work, row, item.name)
-            if found[row.waits] != "Deleting":
-                stack_types.delete(row, act, item.name)
-            if stack_types.exists(row, act, item.name):
-                return None
-        elif not row.waits:
-            stack_types.delete(row, act, item.name)
+        if row.waits is None:
+            stack_types.delete(row, act, item.name, item.properties)
+        elif stack_types.exists(row, act, item.name) and not self._deleted(work, row, item):
+            return None
         physical = item.physical or item.name
         return [("Gone", {"Task": task.key, "Status": "DELETE_COMPLETE", "Type": item.type, "Physical": physical})]
+
+    def _deleted(self, work: Work, row: Row, item: Item) -> bool:
+        """Ask for its deletion, once it can be asked for. Whether it is gone."""
+        assert row.waits is not None
+        act, key = self._caller(work.state), (work.stream, work.effect.key)
+        try:
+            found = self._watched(work, row, item.name)
+        except AwsError as error:
+            if stack_types.matches(error, stack_types.GONE):
+                return True
+            raise
+        status = found[row.waits.status]
+        if status in row.waits.bad and key in self._asked:
+            raise ValidationException(row.waits.reason(found) or f"{item.name} could not be deleted.")
+        if status not in (*row.waits.deleting, *row.waits.undeletable):
+            stack_types.delete(row, act, item.name, item.properties)
+            self._asked.add(key)
+        return not stack_types.exists(row, act, item.name)
 
     def _watched(self, work: Work, row: Row, name: str) -> dict[str, Any]:
         """What Describe says; the effect is performed again when that changes."""

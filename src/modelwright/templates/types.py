@@ -68,7 +68,8 @@ TYPES: Mapping[str, ResourceType] = {
     "AWS::SageMaker::CodeRepository": _type("CodeRepositoryName", "CodeRepositoryName"),
     "AWS::S3::Bucket": _type("BucketName", "Arn DomainName RegionalDomainName", lower=True),
     "AWS::IAM::Role": _type("RoleName", "Arn RoleId", "Path", limit=64, capability=True),
-    "AWS::IAM::Policy": _type("PolicyName", "Id", limit=128, capability=True, tags=False),
+    # Its name is the stack's: several stacks, and several of a stack's, may give roles a policy of the same PolicyName.
+    "AWS::IAM::Policy": ResourceType("", frozenset({"Id"}), limit=128, capability=True, tags=False),
     # A repository that is renamed must not be replaced: its code would be lost.
     "AWS::CodeCommit::Repository": ResourceType(
         "RepositoryName", frozenset({"Arn", "CloneUrlHttp", "CloneUrlSsh", "Name"}), limit=100
