@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.report import Report
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-NAMES = ("startup", "steps", "control_plane", "s3", "inputs", "router")
+NAMES = ("startup", "steps", "control_plane", "studio", "s3", "inputs", "router")
 HEAD = """# Benchmarks
 
 Made by `scripts/bench`; every figure stands beside its yardstick from the same run. Timings move from run to run and

@@ -20,6 +20,7 @@ from modelwright.engine.capacity import known_instance_type
 from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
+from modelwright.lifecycles.job_timings import Stage, stages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.projects.catalog import Catalog
@@ -36,7 +37,7 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import cloudformation, codecommit, codepipeline, events, s3
+from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
@@ -70,12 +71,15 @@ from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
+from modelwright.serving.capture import Capture
+from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
 from modelwright.store.ended_sessions import EndedSessions
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
+from modelwright.store.metric_buffer import MetricBuffer
 from modelwright.studio.application import Studio
 from modelwright.studio.live import Live
 from modelwright.studio.session import Sessions, links
@@ -107,6 +111,7 @@ class Platform:
         self.database = Database(settings.database_url)
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
         self.events = EventBus(self.history, settings.account)
+        self.metrics = MetricBuffer(self.database, time.time)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)
         self.repositories = Repositories(settings.repositories, fsync=settings.fsync)
         self.announcements = Announcements(
@@ -119,7 +124,10 @@ class Platform:
         self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
-        self.router = Router()
+        measures = Measures(self.metrics.stir)
+        self.metrics.gather(measures.points)
+        self.capture = Capture(self.objects, self.database, time.time)
+        self.router = Router(measures=measures, capture=self.capture)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -196,6 +204,7 @@ class Platform:
                 settings.region,
                 {"home": str(settings.home), "url": running.url, "version": __version__},
             ),
+            timings=self._timings,
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
@@ -218,6 +227,8 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.capture.close()
+        self.metrics.close()
         self.audit.close()
         self.objects.close()
         self.database.close()
@@ -241,6 +252,7 @@ class Platform:
         yield "iam", self.users
         yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
         yield "ecr", Ecr(store=self.images.store, now=time.time)
+        yield from cloudwatch.services(database=self.database, metrics=self.metrics, now=time.time)
         yield "logs", LogGroups(**common)
         yield "logs", LogStreams(**common)
         yield (
@@ -302,6 +314,10 @@ class Platform:
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _timings(self, stream: str) -> list[Stage]:
+        with self.database.read() as transaction:
+            return stages(self.history.read(transaction, stream))
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)

@@ -5,7 +5,7 @@ from botocore.validate import ParamValidator
 from modelwright.errors import ValidationException
 from modelwright.protocol import spec
 from modelwright.protocol.validation import validate
-from modelwright.services import events
+from modelwright.services import cloudwatch, events
 from modelwright.services.dispatch import Context, Dispatcher, Principal
 from modelwright.services.iam import Iam
 from modelwright.services.logs.groups import LogGroups
@@ -22,6 +22,7 @@ from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.store.event_bus import EventBus
+from modelwright.store.metric_buffer import MetricBuffer
 
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"
@@ -53,6 +54,7 @@ class Door:
     def __init__(self, database, history, clock):
         self.database, self.history, self.clock = database, history, clock
         self.events = EventBus(history, ACCOUNT)
+        self.metrics = MetricBuffer(database, clock)
         common = {"database": database, "history": history, "now": clock}
         sagemaker = {**common, "events": self.events}
         jobs = {**sagemaker, "check_image": check_image, "known_instance_type": lambda name: name != "ml.g5.48xlarge"}
@@ -71,6 +73,7 @@ class Door:
             ("sagemaker", Search(**sagemaker)),
             ("sqs", Sqs(database=database, now=clock)),
             *events.services(database=database, now=clock, events=self.events),
+            *cloudwatch.services(database=database, metrics=self.metrics, now=clock),
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),

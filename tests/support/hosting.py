@@ -59,13 +59,19 @@ SERVE = textwrap.dedent("""\
             if body == b"files":
                 found = sorted(str(p.relative_to("/opt/ml")) for p in Path("/opt/ml").rglob("*") if p.is_file())
                 return self.answer(200, json.dumps(found).encode())
-            if body == b"who":
-                return self.answer(200, json.dumps([os.environ.get("NAME"), port]).encode())
+            if MODE == "sour":
+                return self.answer(500, b"sour")
+            if body == b"who" or MODE == "echo-who":
+                return self.answer(200, json.dumps([os.environ.get("NAME"), began]).encode())
+            if os.environ.get("APPEND"):
+                told = [self.headers.get(name) for name in ("Content-Type", "Accept")]
+                return self.answer(200, b"%s %s(%s)" % (body, os.environ["APPEND"].encode(), " ".join(told).encode()),
+                                   "text/" + os.environ["APPEND"])
             self.answer(200, body)
 
-        def answer(self, status, body):
+        def answer(self, status, body, kind=None):
             self.send_response(status)
-            self.send_header("Content-Type", self.headers.get("Content-Type") or "text/plain")
+            self.send_header("Content-Type", kind or self.headers.get("Content-Type") or "text/plain")
             self.send_header("X-Amzn-SageMaker-Custom-Attributes", self.headers.get(
                 "X-Amzn-SageMaker-Custom-Attributes", ""))
             self.send_header("Content-Length", str(len(body)))
@@ -111,6 +117,17 @@ class Endpoints:
         if data:
             container["ModelDataUrl"] = data
         self.call("CreateModel", ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+
+    def several(self, name, *containers, mode="Serial"):
+        """A model of several containers: of each its name and its environment."""
+        made = [
+            {"Image": "server", "Environment": environment, **({"ContainerHostname": host} if host else {})}
+            for host, environment in containers
+        ]
+        execution = {"Mode": mode}
+        self.call(
+            "CreateModel", ModelName=name, Containers=made, InferenceExecutionConfig=execution, ExecutionRoleArn=ROLE
+        )
 
     def config(self, name, **variants):
         """Of each variant: its model, or (model, count, weight)."""

@@ -5,7 +5,6 @@ import textwrap
 import uuid
 
 import pytest
-from botocore.exceptions import ClientError
 
 from support.codepipelines import action, pipeline, stage
 from support.doors import ROLE
@@ -78,17 +77,15 @@ class Chain:
 
     def commit(self, message, **files):
         codecommit = self.client("codecommit")
-        try:
-            parent = {"parentCommitId": self.head()}
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "BranchDoesNotExistException":
-                raise
-            parent = {}
+        parent = {"parentCommitId": self.head()} if self.branches() else {}
         put = [{"filePath": path, "fileContent": content.encode()} for path, content in files.items()]
         made = codecommit.create_commit(
             repositoryName=self.name, branchName="main", putFiles=put, commitMessage=message, **parent
         )
         return made["commitId"]
+
+    def branches(self):
+        return self.client("codecommit").list_branches(repositoryName=self.name)["branches"]
 
     def head(self):
         found = self.client("codecommit").get_branch(repositoryName=self.name, branchName="main")
@@ -170,6 +167,7 @@ class Chain:
         return until(look, 120)
 
     def approve(self, token):
+        assert token not in ("Failed", "Succeeded"), self.problems()
         self.deploy.put_approval_result(
             pipelineName=self.name,
             stageName="Staging",
@@ -177,6 +175,12 @@ class Chain:
             token=token,
             result={"summary": "fine", "status": "Approved"},
         )
+
+    def problems(self):
+        """What the stages' actions say went wrong."""
+        stages = self.deploy.get_pipeline_state(name=self.name)["stageStates"]
+        latest = [action.get("latestExecution", {}) for stage in stages for action in stage["actionStates"]]
+        return [each["errorDetails"]["message"] for each in latest if "errorDetails" in each]
 
     def ended(self):
         return until(lambda: (status := self.newest()["status"]) != "InProgress" and status, 120)
@@ -199,7 +203,7 @@ def chain(server):
 
 def test_a_commit_becomes_a_release(chain):
     token = chain.settled()
-    assert token not in ("Failed", "Succeeded"), [chain.latest(i, n) for i, n in ((1, "Compile"), (2, "Put"))]
+    assert token not in ("Failed", "Succeeded"), chain.problems()
     assert chain.groups() == [f"/{chain.name}/staging"]
     actions = chain.deploy.list_action_executions(pipelineName=chain.name)["actionExecutionDetails"]
     asked, check, put, compiled, got = actions

@@ -113,6 +113,32 @@ def test_it_works(sagemaker, runtime, image, server):
         sagemaker.describe_endpoint(EndpointName="wire")
 
 
+def test_a_pipeline_of_containers(sagemaker, runtime, image):
+    containers = [{"Image": image, "ContainerHostname": name, "Environment": {"APPEND": name}} for name in "ab"]
+    for name, mode in (("serial", "Serial"), ("direct", "Direct")):
+        sagemaker.create_model(
+            ModelName=name, Containers=containers, InferenceExecutionConfig={"Mode": mode}, ExecutionRoleArn=ROLE
+        )
+        variant = {"VariantName": "v", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert settled(sagemaker, "serial")["EndpointStatus"] == "InService"
+    answer = runtime.invoke_endpoint(EndpointName="serial", Body=b"x", ContentType="text/x", Accept="text/y")
+    assert answer["Body"].read() == b"x a(text/x */*) b(text/a text/y)"
+    assert answer["ContentType"] == "text/b"
+    assert settled(sagemaker, "direct")["EndpointStatus"] == "InService"
+    answer = runtime.invoke_endpoint(
+        EndpointName="direct", Body=b"x", ContentType="text/x", TargetContainerHostname="b"
+    )
+    assert answer["Body"].read() == b"x b(text/x */*)"
+    with pytest.raises(runtime.exceptions.ModelError, match=r"Received client error \(418\) from a with"):
+        runtime.invoke_endpoint(EndpointName="direct", Body=b"teapot", TargetContainerHostname="a")
+    with pytest.raises(ClientError, match="name one by TargetContainerHostname"):
+        runtime.invoke_endpoint(EndpointName="direct", Body=b"x")
+    for name in ("serial", "direct"):
+        delete(sagemaker, name)
+
+
 def test_a_body_as_large_as_may_be(sagemaker, runtime, image):
     deploy(sagemaker, "large", image)
     body = b"a" * (25 << 20)

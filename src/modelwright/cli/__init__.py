@@ -37,6 +37,7 @@ MODULES = {
     "endpoints": ("endpoints",),
     "projects": ("projects",),
     "deployments": ("deployments",),
+    "builds": ("builds",),
     "images": ("images",),
     "users": ("users",),
     "audit": ("audit",),

@@ -73,6 +73,20 @@ class Group(click.Group):
         return f"There is no command '{name}'." + (f" Did you mean {_either(close)}?" if close else "")
 
 
+class ActingCommand(Command):
+    """A command that acts over the wire, as the home's owner or as the user that `--user` names."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        user_option(self)  # click adds an option to a command too
+
+
+class ActingGroup(Group):
+    """A group of such commands."""
+
+    command_class = ActingCommand
+
+
 def _either(names: list[str]) -> str:
     return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
@@ -106,7 +120,7 @@ def port_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def user_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--user, for the commands that hand on an access key."""
+    """--user, for the commands that act by an access key or hand one on: the audit log knows who it was."""
     return click.option(
         "--user",
         metavar="NAME",

@@ -100,6 +100,16 @@ def _deployments(console: Console, _: str) -> Iterable[str]:
     return [summary["name"] for summary in client.list_pipelines(maxResults=MOST_NAMES)["pipelines"]]
 
 
+def _builds(console: Console, _: str) -> Iterable[str]:
+    ids: list[str] = console.client("codebuild", seconds=TAB_SECONDS).list_builds()["ids"]
+    return [*_build_projects(console, ""), *ids[:MOST_NAMES]]
+
+
+def _build_projects(console: Console, _: str) -> Iterable[str]:
+    names: list[str] = console.client("codebuild", seconds=TAB_SECONDS).list_projects()["projects"]
+    return names
+
+
 job_names = _names(lambda console, begun: [*_training_jobs(console, begun), *_processing_jobs(console, begun)])
 pipeline_names = _names(_listing("list_pipelines", "PipelineSummaries", "PipelineName", "PipelineNamePrefix"))
 group_names = _names(_listing("list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"))
@@ -107,5 +117,7 @@ execution_names = _names(_executions)
 version_names = _names(_versions)
 image_names = _names(_images)
 deployment_names = _names(_deployments)
+build_names = _names(_builds)
+build_project_names = _names(_build_projects)
 
 COMMANDS = (completion,)

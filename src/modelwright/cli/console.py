@@ -53,6 +53,7 @@ class Console:
         self.port: int | None = None
         self.as_json = False
         self.user: str | None = None
+        self._found: dict[str, AccessKey] = {}
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -94,12 +95,14 @@ class Console:
         """
         if user is None or user == "admin":
             return self.keys.admin
+        if user in self._found:
+            return self._found[user]
         from botocore.exceptions import ClientError
 
         from modelwright.server.keys import AccessKey, principal
 
         try:
-            found = self.client("iam").list_access_keys(UserName=user)["AccessKeyMetadata"]
+            found = self._client("iam", self.keys.admin).list_access_keys(UserName=user)["AccessKeyMetadata"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchEntity":
                 raise
@@ -107,20 +110,28 @@ class Console:
         active = [key["AccessKeyId"] for key in found if key["Status"] == "Active"]
         if not active:
             raise ConfigurationError(f"{user} has no active key. Make one: {self.command(f'users rotate {user}')}")
-        return AccessKey(active[0], self.keys.secret_of(active[0]), principal(self.settings.account, user, ""))
+        key = AccessKey(active[0], self.keys.secret_of(active[0]), principal(self.settings.account, user, ""))
+        self._found[user] = key
+        return key
 
     def command(self, arguments: str) -> str:
         """A command line for the reader that means this home."""
         return f"modelwright {arguments}" + (f" --home {self.home}" if self.home else "")
 
     def client(self, service: str, *, seconds: float = ANSWER_SECONDS) -> Any:
-        """A boto3 client of the running server, with the administrator's key; `seconds` is how long it waits."""
+        """A boto3 client of the running server, with the key of whom `--user` names, else the owner's.
+
+        `seconds` is how long it waits.
+        """
+        return self._client(service, self.key_of(self.user), seconds)
+
+    def _client(self, service: str, key: AccessKey, seconds: float = ANSWER_SECONDS) -> Any:
         import boto3
         from botocore.config import Config
 
         client = boto3.session.Session(
-            aws_access_key_id=self.keys.admin.id,
-            aws_secret_access_key=self.keys.admin.secret,
+            aws_access_key_id=key.id,
+            aws_secret_access_key=key.secret,
             region_name=self.settings.region,
         ).client(
             service,  # type: ignore[call-overload]  # the stubs want a literal

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.completion import deployment_names
 from modelwright.cli.console import Console, stop_with, without_metadata
 from modelwright.cli.tables import COLOURS, GAP, Column, cell, elapsed, grid
@@ -44,7 +44,7 @@ class Asked:
         return f"{self.stage}/{self.action}"
 
 
-@click.group("deployments", cls=Group)
+@click.group("deployments", cls=ActingGroup)
 def deployments() -> None:
     """List and show deployment pipelines; start and stop them, approve, reject, retry, roll back."""
 

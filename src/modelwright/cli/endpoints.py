@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.console import Console, expected, pages
 from modelwright.cli.tables import Column
 
@@ -28,7 +28,7 @@ COLUMNS = (
 )
 
 
-@click.group("endpoints", cls=Group)
+@click.group("endpoints", cls=ActingGroup)
 def endpoints() -> None:
     """List, show and invoke real-time endpoints."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Group as Stack
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.completion import execution_names, pipeline_names
 from modelwright.cli.console import Console, expected, pages, stop_with, without_metadata
 from modelwright.cli.live import ENDED, display, drawing
@@ -26,7 +26,7 @@ WATCH_SECONDS = 0.5
 ID_LENGTH = 12
 
 
-@click.group("executions", cls=Group)
+@click.group("executions", cls=ActingGroup)
 def executions() -> None:
     """List, show, watch, stop and retry executions of pipelines."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from modelwright.cli.commands import Command, Group, pass_console
+from modelwright.cli.commands import ActingCommand, ActingGroup, pass_console
 from modelwright.cli.completion import job_names
 from modelwright.cli.console import MISSING, Console, as_json, pages, stop_with, without_metadata
 from modelwright.cli.tables import Column, elapsed
@@ -78,7 +78,7 @@ KINDS = (
 )
 
 
-@click.group("jobs", cls=Group)
+@click.group("jobs", cls=ActingGroup)
 def jobs() -> None:
     """List, show and stop training and processing jobs."""
 
@@ -137,7 +137,7 @@ def stop_job(console: Console, job: str) -> None:
     console.show({"Stopping": name}, lambda: f"{name} is stopping")
 
 
-@click.command("logs", cls=Command)
+@click.command("logs", cls=ActingCommand)
 @click.argument("job", shell_complete=job_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended; its end is the exit status.")
 @pass_console

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.completion import group_names, version_names
 from modelwright.cli.console import Console, expected, pages, version_of, without_metadata
 from modelwright.cli.tables import Column
@@ -20,7 +20,7 @@ COLUMNS = (
 )
 
 
-@click.group("models", cls=Group)
+@click.group("models", cls=ActingGroup)
 def models() -> None:
     """List, show, approve and reject versions in the model registry."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.completion import pipeline_names
 from modelwright.cli.console import Console, as_json, expected, pages, without_metadata
 from modelwright.cli.executions import watch
@@ -21,7 +21,7 @@ COLUMNS = (
 )
 
 
-@click.group("pipelines", cls=Group)
+@click.group("pipelines", cls=ActingGroup)
 def pipelines() -> None:
     """List, show, start and delete pipelines."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from modelwright.cli.commands import Group, pass_console
+from modelwright.cli.commands import ActingGroup, pass_console
 from modelwright.cli.console import Console, expected, pages, stop_with
 from modelwright.cli.tables import Column
 
@@ -27,7 +27,7 @@ TEMPLATE_COLUMNS = (
 )
 
 
-@click.group("projects", cls=Group)
+@click.group("projects", cls=ActingGroup)
 def projects() -> None:
     """Make repositories and pipelines from a template, list them, delete them."""
 

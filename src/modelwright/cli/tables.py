@@ -30,6 +30,12 @@ COLOURS = {
     "Stopping": "yellow",
     "Stopped": "yellow",
     "PendingManualApproval": "yellow",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "FAULT": "red",
+    "TIMED_OUT": "red",
+    "STOPPED": "yellow",
+    "IN_PROGRESS": "blue",
 }
 GAP = "  "
 

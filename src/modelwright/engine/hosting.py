@@ -1,12 +1,9 @@
 """Endpoints, driven: instances that serve, are watched, replaced and drained.
 
 The order is `lifecycles.endpoint`'s; here is how each effect is done, and that each may be done again. An instance's
-attempt is a container of its own with a folder of its own, `<jobs>/<container>.replica`, whose `ml` is its /opt/ml.
-Which port it listens on is part of the fact `Prepared`, so that a server that starts again finds it.
-
-Containers share this machine's network. AWS's contract says port 8080, so a container is told another one by
-SAGEMAKER_BIND_TO_PORT, as AWS's own images understand it. The first one that isn't known to understand it gets 8080
-itself; a second such container at the same time is told, when it fails, who has the port.
+attempt is one container or several, each with a folder of its own, `<jobs>/<container>.replica`, whose `ml` is its
+/opt/ml. Where each listens is part of the fact `Prepared`, so that a server that starts again finds it. An attempt's
+containers begin and end together: when one has ended, the others are stopped.
 
 Endpoints hold nothing of the jobs' capacity: they would hold it for ever, and an update needs two fleets at once.
 Their containers' CPU and memory are limited as their instance type says.
@@ -18,9 +15,6 @@ import http.client
 import logging
 import os
 import shutil
-import socket
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,6 +25,7 @@ from modelwright.arns import Arn
 from modelwright.engine.capacity import Capacity, instance_type
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
+from modelwright.engine.ports import Ports
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
@@ -38,10 +33,11 @@ from modelwright.events import sagemaker as changes
 from modelwright.images.base import Images
 from modelwright.lifecycles import endpoint as lifecycle
 from modelwright.lifecycles import endpoint_document
-from modelwright.lifecycles.endpoint import Endpoint, Instance, Routes, Variant
+from modelwright.lifecycles.endpoint import Endpoint, Instance, Part, Variant
+from modelwright.lifecycles.endpoint_routes import Routes, routes
 from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact
 from modelwright.objects.base import ObjectStore
-from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Running, Runtime
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Poll, Running, Runtime
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
@@ -51,7 +47,6 @@ _log = logging.getLogger(__name__)
 
 KIND = "Endpoint"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
-CONTRACT_PORT = 8080
 PING_TIMEOUT = 2.0
 """Seconds for an answer to /ping, as AWS documents them."""
 FIRST_PING, LAST_PING = 0.1, 1.0
@@ -63,6 +58,8 @@ UNHEALTHY_AFTER = 3
 DRAIN_SECONDS = 70.0
 """An invocation may take 60."""
 STOP_GRACE = 30.0
+WITH_IT_GRACE = 5.0
+"""For the containers of an instance of which one has ended by itself."""
 TAIL_LINES = 12
 SUFFIX = ".replica"
 
@@ -139,14 +136,12 @@ class Hosting:
         self._routing = routing
         self._now = now
         self._ping_interval = ping_interval
-        self._lock = threading.Lock()
         self._notes: dict[str, set[str]] = {}
         self._checks: dict[str, _Checks] = {}
         self._drains: dict[str, float] = {}
-        self._open_logs: dict[str, JobLog] = {}
-        self._ports: dict[str, int] = {}
-        self._reservation: socket.socket | None = None
-        """What keeps other servers of this machine from giving away the contract's port too."""
+        self._open_logs: dict[str, list[JobLog]] = {}
+        self._watched: set[str] = set()
+        self._ports = Ports()
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -169,20 +164,22 @@ class Hosting:
 
     def recover(self, stream: str, state: Endpoint) -> None:
         for one in state.instances.values():
-            self._found.add(f"{_container(state, one)}{SUFFIX}")
+            self._found.update(f"{name}{SUFFIX}" for name in _containers(state, one))
             if one.phase != "Wanted":
-                self._ports[one.key] = one.port
+                for part in one.parts:
+                    self._ports.keep(one.key, part.port)
             if one.phase == "Running" and one.signalled:  # its SIGKILL was this process' predecessor's
-                self._runtime.stop(Handle(**one.handle), grace=0 if one.sick else STOP_GRACE)
-        self._routing.publish(lifecycle.routes(state))
+                self._stop_all(one, 0 if one.sick else STOP_GRACE)
+        self._routing.publish(routes(state))
 
     def record(self, transaction: Transaction, stream: str, state: Endpoint, events: Sequence[Event]) -> None:
         for event in events:
             if event.kind == "Exited":
-                self._logs.forget(transaction, event.data["Log"])
+                for log in event.data.get("Logs") or [event.data["Log"]]:
+                    self._logs.forget(transaction, log)
         if state.status == "Gone":
             delete_resource(transaction, KIND, state.name)
-            transaction.after_commit(lambda: self._routing.withdraw(lifecycle.routes(state)))
+            transaction.after_commit(lambda: self._routing.withdraw(routes(state)))
             return
         document = find_resource(transaction, KIND, state.name, lock=True)
         if document is None:
@@ -195,7 +192,7 @@ class Hosting:
             )
             if new["EndpointStatus"] != document["EndpointStatus"]:
                 self._events.tell(transaction, lambda: changes.endpoint(new), new["LastModifiedTime"])
-        transaction.after_commit(lambda: self._routing.publish(lifecycle.routes(state)))
+        transaction.after_commit(lambda: self._routing.publish(routes(state)))
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
         one = work.state.instances[work.effect.key.partition("/")[0]]
@@ -207,10 +204,12 @@ class Hosting:
         one = work.state.instances[work.effect.key.partition("/")[0]]
         reason = f"InternalServerError: {work.effect.kind} failed: {type(error).__name__}: {error}"
         if work.effect.kind == "watch":
-            self._runtime.stop(Handle(**one.handle), grace=0)
+            self._stop_all(one, 0)
         kinds = {"watch": "Exited", "stop": "Signalled", "drain": "Drained", "check": "Sick"}
         kind = kinds.get(work.effect.kind, "Refused")
-        return [_fact(kind, one, Reason=reason[:REASON_LIMIT], Log=_log_key(work, one))]
+        if kind == "Refused":
+            self._ports.give_back(one.key)
+        return [_fact(kind, one, Reason=reason[:REASON_LIMIT], Logs=_log_keys(work, one))]
 
     def closed(self, stream: str, state: Endpoint) -> None:
         """What an attempt leaves is deleted when it ends; there is nothing more."""
@@ -221,10 +220,7 @@ class Hosting:
 
     def close(self) -> None:
         """Instances go on serving; the next server finds out what they hold."""
-        with self._lock:
-            if self._reservation is not None:
-                self._reservation.close()
-                self._reservation = None
+        self._ports.close()
 
     def sweep(self, folders: Sequence[Path]) -> None:
         """Delete those of attempts that no open stream goes on with: an earlier process had no time to."""
@@ -235,54 +231,73 @@ class Hosting:
     # Effects
 
     def _launch(self, work: Work, one: Instance) -> Sequence[Fact]:
-        """Image, model, port: everything but the start."""
+        """Image, model, port of each container: everything but the start."""
+        parts = []
         variant = _variant(work.state, one)
-        container = variant.container
-        try:
-            image = self._image(work, one, container["Image"])
-        except (AwsError, ConfigurationError) as error:
-            return [_refused(one, f"The image {container['Image']} can't be used: {error}", hopeless=True)]
-        if not work.owed():
-            return []
-        name = _container(work.state, one)
-        folder = self._folder / f"{name}{SUFFIX}"
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder, mode=0o700)
-        (folder / "ml" / "model").mkdir(parents=True)
-        try:
-            place_model(self._objects, container, folder / "ml" / "model")
-        except AwsError as error:
+        for container, name in zip(variant.containers, _containers(work.state, one), strict=True):
+            try:
+                image = self._image(work, one, container["Image"])
+            except (AwsError, ConfigurationError) as error:
+                return self._give_up(work, one, f"The image {container['Image']} can't be used: {error}", hopeless=True)
+            if not work.owed():
+                return []
+            folder = self._folder / f"{name}{SUFFIX}"
             shutil.rmtree(folder, ignore_errors=True)
-            text = f"Failed to download the model data of production variant {one.variant}: {error}"
-            return [_refused(one, text, hopeless=error.status < 500)]
-        images = {"Resolved": _resolved(container["Image"], image), "Time": self._now()}
-        return [_fact("Prepared", one, Port=self._port(one, image), Container=name, Images=images)]
+            os.makedirs(folder, mode=0o700)
+            (folder / "ml" / "model").mkdir(parents=True)
+            try:
+                place_model(self._objects, container, folder / "ml" / "model")
+            except AwsError as error:
+                text = f"Failed to download the model data of production variant {one.variant}: {error}"
+                return self._give_up(work, one, text, hopeless=error.status < 500)
+            images = {"Resolved": _resolved(container["Image"], image), "Time": self._now()}
+            port = self._ports.give(one.key, any_will_do=_understands_ports(image))
+            parts.append({"Container": name, "Port": port, "Images": images})
+        return [_fact("Prepared", one, Parts=parts)]
 
     def _start(self, work: Work, one: Instance) -> Sequence[Fact]:
         variant = _variant(work.state, one)
+        started: list[Handle] = []
         try:
-            image = self._images.resolve(variant.container["Image"], lambda line: None)
-            handle = self._runtime.start(self._spec(work.state, one, variant, image))
+            for container, part in zip(variant.containers, one.parts, strict=True):
+                image = self._images.resolve(container["Image"], lambda line: None)
+                started.append(self._runtime.start(self._spec(work.state, variant, container, part, image)))
         except (AwsError, ConfigurationError) as error:
-            self._give_back_port(one)
-            shutil.rmtree(self._folder / f"{one.container}{SUFFIX}", ignore_errors=True)
-            return [_refused(one, f"The container of production variant {one.variant} can't be started: {error}")]
-        return [_fact("Started", one, Handle=asdict(handle))]
+            for handle in started:
+                self._runtime.stop(handle, grace=0)
+            text = f"The container of production variant {one.variant} can't be started: {error}"
+            return self._give_up(work, one, text)
+        return [_fact("Started", one, Handles=[asdict(handle) for handle in started])]
+
+    def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
+        """Before anything runs."""
+        self._ports.give_back(one.key)
+        for name in _containers(work.state, one):
+            shutil.rmtree(self._folder / f"{name}{SUFFIX}", ignore_errors=True)
+        return [_fact("Refused", one, Reason=text[:REASON_LIMIT], Hopeless=hopeless)]
 
     def _watch(self, work: Work, one: Instance) -> Sequence[Fact] | None:
-        handle = Handle(**one.handle)
-        log = self._log_of(work, one, handle)
-        found = self._runtime.poll(handle)
-        if isinstance(found, Running):
-            self._logs.follow(log)
-            self._runtime.watch(handle, work.resume)
+        logs = self._logs_of(work, one)
+        found = [self._runtime.poll(log.handle) for log in logs]
+        going = [log for log, state in zip(logs, found, strict=True) if isinstance(state, Running)]
+        if going:
+            if len(going) < len(found) and not one.signalled:
+                for log in going:
+                    self._runtime.stop(log.handle, grace=WITH_IT_GRACE)
+            for log in going:
+                self._logs.follow(log)
+                self._watch_one(log.handle, work.resume)
             return None
-        self._logs.finish(log)
-        reason = self._ending(work.state, one, found, self._logs.tail(log, TAIL_LINES))
+        for log in logs:
+            self._logs.finish(log)
+        first = min(range(len(found)), key=lambda number: _ended_at(found[number]))
+        reason = self._ending(work.state, one, first, found[first], self._logs.tail(logs[first], TAIL_LINES))
         if not one.leaving:
-            self._note(work, one, [f"The container has ended: {_exit_text(found)}."])
-        self._forget(one, handle)
-        return [_fact("Exited", one, Reason=reason, Log=log.stream)]
+            name = _variant(work.state, one).names[first]
+            whose = "The container" if len(found) == 1 else f"The container {name}"
+            self._note(work, one, [f"{whose} has ended: {_exit_text(found[first])}."])
+        self._forget(one)
+        return [_fact("Exited", one, Reason=reason, Logs=[log.stream for log in logs])]
 
     def _check(self, work: Work, one: Instance) -> Sequence[Fact] | None:
         """/ping until it is healthy, and ever after."""
@@ -291,11 +306,11 @@ class Hosting:
         if one.healthy and now < checks.last + self._ping_interval:
             work.resume_at(checks.last + self._ping_interval)
             return None
-        problem = ping(one.port)
+        number, problem = self._ping(work.state, one)
         checks.last, checks.count = self._now(), checks.count + 1
         if not problem:
             checks.missed = 0
-            if not one.healthy and not isinstance(self._runtime.poll(Handle(**one.handle)), Running):
+            if not one.healthy and not self._all_run(one):
                 work.resume_at(checks.last + LAST_PING)  # somebody else answered; what became of it is being looked at
                 return None
             if not one.healthy:
@@ -311,7 +326,7 @@ class Hosting:
             work.resume_at(checks.last + min(self._ping_interval, LAST_PING))
             return None
         if self._now() - one.began >= _variant(work.state, one).startup:
-            return [_fact("Sick", one, Reason=self._unhealthy(work, one, problem))]
+            return [_fact("Sick", one, Reason=self._unhealthy(work, one, number, problem))]
         work.resume_at(checks.last + min(LAST_PING, FIRST_PING * 1.2**checks.count))
         return None
 
@@ -324,8 +339,35 @@ class Hosting:
         return None
 
     def _stop(self, work: Work, one: Instance) -> Sequence[Fact]:
-        self._runtime.stop(Handle(**one.handle), grace=0 if one.sick else STOP_GRACE)
+        self._stop_all(one, 0 if one.sick else STOP_GRACE)
         return [_fact("Signalled", one)]
+
+    # All containers of an attempt
+
+    def _stop_all(self, one: Instance, grace: float) -> None:
+        for part in one.parts:
+            self._runtime.stop(Handle(**part.handle), grace=grace)
+
+    def _all_run(self, one: Instance) -> bool:
+        return all(isinstance(self._runtime.poll(Handle(**part.handle)), Running) for part in one.parts)
+
+    def _watch_one(self, handle: Handle, resume: Callable[[], None]) -> None:
+        def ended() -> None:
+            self._watched.discard(handle.name)
+            resume()
+
+        if handle.name not in self._watched:
+            self._watched.add(handle.name)
+            self._runtime.watch(handle, ended)
+
+    def _ping(self, state: Endpoint, one: Instance) -> tuple[int, str]:
+        """The number of the first container that something is wrong with, and what; empty when nothing is."""
+        names = _variant(state, one).names
+        for number, (name, part) in enumerate(zip(names, one.parts, strict=True)):
+            problem = ping(part.port)
+            if problem:
+                return number, problem if len(names) == 1 else f"container {name}: {problem}"
+        return 0, ""
 
     # Before the start
 
@@ -333,23 +375,25 @@ class Hosting:
         image = self._images.ready(uri)
         return image or self._images.resolve(uri, lambda line: self._note(work, one, [line]))
 
-    def _spec(self, state: Endpoint, one: Instance, variant: Variant, image: Image) -> ContainerSpec:
+    def _spec(
+        self, state: Endpoint, variant: Variant, container: Mapping[str, Any], part: Part, image: Image
+    ) -> ContainerSpec:
         region = Arn.parse(state.arn).region
         client = self._client_environment(region, f"endpoint/{Arn.parse(state.arn).name}")
-        mounts = [Mount(self._folder / f"{one.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
+        mounts = [Mount(self._folder / f"{part.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         kind = instance_type(variant.instance_type)
         total = self._capacity.total
         share = self._capacity.share(kind) if kind else total
         return ContainerSpec(
-            name=one.container,
+            name=part.container,
             image=image,
             argv=(*image.entrypoint, "serve"),
             environment={
                 **client,
                 "AWS_REGION": region,
-                **variant.container.get("Environment", {}),
-                "SAGEMAKER_BIND_TO_PORT": str(one.port),
+                **container.get("Environment", {}),
+                "SAGEMAKER_BIND_TO_PORT": str(part.port),
             },
             mounts=tuple(mounts),
             limits=Limits(
@@ -358,75 +402,56 @@ class Hosting:
             ),
         )
 
-    def _port(self, one: Instance, image: Image) -> int:
-        """8080 for a container that may know no other, where it is free; else any."""
-        with self._lock:
-            taken = set(self._ports.values())
-            if not _understands_ports(image) and CONTRACT_PORT not in taken:
-                self._reservation = _reserve(CONTRACT_PORT)
-                if self._reservation is not None:
-                    self._ports[one.key] = CONTRACT_PORT
-                    return CONTRACT_PORT
-            while (port := _any_port()) in taken:
-                pass
-            self._ports[one.key] = port
-            return port
-
-    def _give_back_port(self, one: Instance) -> None:
-        with self._lock:
-            if self._ports.pop(one.key, 0) == CONTRACT_PORT and self._reservation is not None:
-                self._reservation.close()
-                self._reservation = None
-
     # How it ended
 
-    def _ending(self, state: Endpoint, one: Instance, found: Exit | Lost, tail: Sequence[str]) -> str:
+    def _ending(self, state: Endpoint, one: Instance, number: int, found: Poll, tail: Sequence[str]) -> str:
         if isinstance(found, Lost):
             return f"InternalServerError: {found.reason}"[:REASON_LIMIT]
+        name = _variant(state, one).names[number]
         head = (
-            f"The primary container for production variant {one.variant} did not pass the ping health check: it ended "
+            f"The {name} container for production variant {one.variant} did not pass the ping health check: it ended "
             f"({_exit_text(found)}). {self._port_hint(one)}Its log ({LOG_GROUP}/{state.name}) ends: "
         )
         return _with_tail(head, tail)
 
-    def _unhealthy(self, work: Work, one: Instance, problem: str) -> str:
-        log = self._log_of(work, one, Handle(**one.handle))
-        seconds = _variant(work.state, one).startup
+    def _unhealthy(self, work: Work, one: Instance, number: int, problem: str) -> str:
+        variant = _variant(work.state, one)
         head = (
-            f"The primary container for production variant {one.variant} did not pass the ping health check within "
-            f"{seconds:g} seconds ({problem}). {self._port_hint(one)}"
+            f"The {variant.names[number]} container for production variant {one.variant} did not pass the ping health "
+            f"check within {variant.startup:g} seconds ({problem}). {self._port_hint(one)}"
             f"Its log ({LOG_GROUP}/{work.state.name}) ends: "
         )
-        return _with_tail(head, self._logs.tail(log, TAIL_LINES))
+        return _with_tail(head, self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES))
 
     def _port_hint(self, one: Instance) -> str:
-        holder = next((key for key, port in self._ports.items() if port == CONTRACT_PORT), "")
-        if one.port == CONTRACT_PORT or not holder:
-            return ""
-        return (
-            f"It was to listen on SAGEMAKER_BIND_TO_PORT, {one.port}; port {CONTRACT_PORT} is held by instance "
-            f"{holder.partition('/')[0]}. "
-        )
+        return next((hint for part in one.parts if (hint := self._ports.hint(part.port))), "")
 
-    def _forget(self, one: Instance, handle: Handle) -> None:
+    def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
-        self._give_back_port(one)
+        self._ports.give_back(one.key)
         self._notes.pop(one.key, None)
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
-        try:
-            self._runtime.remove(handle)
-        except Exception:
-            _log.exception("what the runtime keeps of %s could not be removed", handle.name)
-        shutil.rmtree(self._folder / f"{handle.name}{SUFFIX}", ignore_errors=True)
+        for part in one.parts:
+            try:
+                self._runtime.remove(Handle(**part.handle))
+            except Exception:
+                _log.exception("what the runtime keeps of %s could not be removed", part.container)
+            shutil.rmtree(self._folder / f"{part.container}{SUFFIX}", ignore_errors=True)
 
     # Its log
 
-    def _log_of(self, work: Work, one: Instance, handle: Handle) -> JobLog:
+    def _logs_of(self, work: Work, one: Instance) -> list[JobLog]:
+        """Of each container: as AWS has them, a stream for the instance, or for each container of a pipeline."""
         if one.key not in self._open_logs:
-            place = (f"{LOG_GROUP}/{work.state.name}", f"{one.variant}/{one.id}")
-            self._open_logs[one.key] = self._logs.open(_log_key(work, one), *place, handle, (), fresh=False)
+            variant = _variant(work.state, one)
+            group, place = f"{LOG_GROUP}/{work.state.name}", f"{one.variant}/{one.id}"
+            places = [place] if len(variant.names) == 1 else [f"{place}/{name}" for name in variant.names]
+            self._open_logs[one.key] = [
+                self._logs.open(key, group, place, Handle(**part.handle), (), fresh=False)
+                for key, place, part in zip(_log_keys(work, one), places, one.parts, strict=True)
+            ]
         return self._open_logs[one.key]
 
     def _note(self, work: Work, one: Instance, lines: Sequence[str]) -> None:
@@ -463,21 +488,20 @@ def _fact(kind: str, one: Instance, **data: Any) -> Fact:
     return kind, {"Instance": one.id, **data}
 
 
-def _refused(one: Instance, text: str, *, hopeless: bool = False) -> Fact:
-    return _fact("Refused", one, Reason=text[:REASON_LIMIT], Hopeless=hopeless)
-
-
 def _variant(state: Endpoint, one: Instance) -> Variant:
     return state.known[one.fleet].variant(one.variant)
 
 
-def _container(state: Endpoint, one: Instance) -> str:
-    """Unique for ever: the stream has the endpoint's time of creation in it."""
-    return f"{state.stream.replace('/', '.')}.{one.id}.{one.attempt}"
+def _containers(state: Endpoint, one: Instance) -> list[str]:
+    """The runtime's names of an attempt's containers. Unique for ever: the stream has the endpoint's time of creation
+    in it."""
+    first = f"{state.stream.replace('/', '.')}.{one.id}.{one.attempt}"
+    return [first, *(f"{first}.{number}" for number in range(2, len(_variant(state, one).containers) + 1))]
 
 
-def _log_key(work: Work, one: Instance) -> str:
-    return f"{work.stream}/{one.key}"
+def _log_keys(work: Work, one: Instance) -> list[str]:
+    first = f"{work.stream}/{one.key}"
+    return [first, *(f"{first}/{number}" for number in range(2, len(_variant(work.state, one).containers) + 1))]
 
 
 def _resolved(uri: str, image: Image) -> str:
@@ -489,44 +513,18 @@ def _understands_ports(image: Image) -> bool:
     return image.root is None and not image.entrypoint
 
 
-def _any_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _reserve(port: int) -> socket.socket | None:
-    """A port that nobody uses, and that no other server gives away as long as the result is open; None: it is used."""
-    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if sys.platform.startswith("linux"):
-            reservation.bind(f"\0modelwright-port-{port}")  # a name in memory, gone with this process
-        if _is_free(port):
-            return reservation
-    except OSError:
-        pass
-    reservation.close()
-    return None
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - looked at, never listened on
-        except OSError:
-            return False
-    return True
-
-
 def _is_file(value: str) -> bool:
     return value.startswith("/") and os.path.isfile(value)
 
 
-def _exit_text(found: Exit | Lost) -> str:
-    if isinstance(found, Lost):
-        return found.reason
+def _ended_at(found: Poll) -> float:
+    """For who ended first; what nobody saw is last."""
+    return found.ended if isinstance(found, Exit) else float("inf")
+
+
+def _exit_text(found: Poll) -> str:
+    if not isinstance(found, Exit):
+        return found.reason if isinstance(found, Lost) else "it runs"
     return f"exit code {found.code}" + (", out of memory: use a larger instance" if found.out_of_memory else "")
 
 

@@ -11,7 +11,8 @@ although it is wanted is started again, later and later. One that was never heal
 its fleet with it: a coming fleet is taken back and the live one stays; without a live one the endpoint has failed.
 
 Facts from outside: `Created`, `UpdateRequested`, `CapacityRequested`, `DeleteRequested`. All others are the engine's.
-What the state makes of the document that Describe answers is in `endpoint_document`.
+What the state makes of the document that Describe answers is in `endpoint_document`, where requests go in
+`endpoint_routes`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ STEADY = 60.0
 
 @dataclass(frozen=True)
 class Variant:
-    """Of a fleet: `count` instances like this. `container` says image, model data and environment."""
+    """Of a fleet: `count` instances like this, each with all of `containers` (image, model data, environment)."""
 
     name: str
     model: str
@@ -43,7 +44,18 @@ class Variant:
     count: int
     weight: float
     startup: float
-    container: Mapping[str, Any]
+    containers: tuple[Mapping[str, Any], ...]
+    direct: bool = False
+    """A request goes to one container, by name; else through all of them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The containers' names, as errors and logs tell them."""
+        if len(self.containers) == 1 and not self.direct:
+            return ("primary",)
+        return tuple(
+            each.get("ContainerHostname", f"container-{number}") for number, each in enumerate(self.containers, 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -53,14 +65,29 @@ class Fleet:
     number: int
     config: str
     variants: tuple[Variant, ...]
+    capture: Mapping[str, Any] | None = None
+    """AWS's DataCaptureConfig."""
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of an attempt's containers."""
+
+    container: str
+    """The runtime's name for it."""
+    port: int
+    isolated: bool = False
+    """The port is one of the container's own network."""
+    images: Mapping[str, Any] = field(default_factory=dict)
+    handle: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Instance:
-    """One container, from attempt to attempt."""
+    """Its containers, from attempt to attempt."""
 
     id: str
     fleet: int
@@ -71,11 +98,8 @@ class Instance:
     failures: int = 0
     """Ends in a row that nobody asked for."""
     not_before: float | None = None
-    container: str = ""
-    """The runtime's name for this attempt."""
-    port: int = 0
-    images: Mapping[str, Any] = field(default_factory=dict)
-    handle: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    """As many as the variant has containers, from `Prepared` on; before, those of the attempt before."""
     began: float = 0.0
     healthy: bool = False
     healthy_since: float = 0.0
@@ -136,11 +160,12 @@ def fleet_of(number: int, data: Mapping[str, Any]) -> Fleet:
             count=each["Count"],
             weight=each["Weight"],
             startup=each["Startup"],
-            container=each["Container"],
+            containers=tuple(each.get("Containers") or [each["Container"]]),  # one, in streams of earlier versions
+            direct=each.get("Mode") == "Direct",
         )
         for each in data["Variants"]
     )
-    return Fleet(number, data["Config"], variants)
+    return Fleet(number, data["Config"], variants, data.get("Capture"))
 
 
 # Facts
@@ -248,10 +273,15 @@ def _keep(endpoint: Endpoint, one: Instance | None, key: str) -> Endpoint:
 def _instance(one: Instance, kind: str, data: Mapping[str, Any], time: float) -> Instance | None:
     match kind:
         case "Prepared":
-            images = data.get("Images", {})
-            return replace(one, phase="Starting", port=data["Port"], container=data["Container"], images=images)
+            parts = tuple(
+                Part(each["Container"], each["Port"], each.get("Isolated", False), each.get("Images", {}))
+                for each in data.get("Parts") or [data]
+            )
+            return replace(one, phase="Starting", parts=parts)
         case "Started":
-            return replace(one, phase="Running", handle=data["Handle"], began=time)
+            handles = data.get("Handles") or [data["Handle"]]
+            parts = tuple(replace(part, handle=handle) for part, handle in zip(one.parts, handles, strict=True))
+            return replace(one, phase="Running", parts=parts, began=time)
         case "Healthy":
             since = one.healthy_since if one.healthy else time
             return replace(one, healthy=True, established=True, healthy_since=since)
@@ -288,7 +318,7 @@ def _again(one: Instance, time: float) -> Instance | None:
         attempt=one.attempt + 1,
         failures=failures,
         not_before=time + pause,
-        images=one.images,
+        parts=one.parts,
         established=one.established,
         hopeless=one.hopeless,
         reason=one.reason,
@@ -348,43 +378,3 @@ def _owed(one: Instance) -> list[Effect]:
     else:
         effects.append(Effect("check", one.key))
     return effects
-
-
-# Routes
-
-
-@dataclass(frozen=True)
-class Replica:
-    """An instance that takes requests, on 127.0.0.1."""
-
-    id: str
-    port: int
-
-
-@dataclass(frozen=True)
-class VariantRoutes:
-    name: str
-    weight: float
-    replicas: tuple[Replica, ...]
-
-
-@dataclass(frozen=True)
-class Routes:
-    """Where an endpoint's requests go. `stream` tells it from another one that had its name."""
-
-    stream: str
-    endpoint: str
-    arn: str
-    status: str
-    variants: tuple[VariantRoutes, ...]
-
-
-def routes(endpoint: Endpoint) -> Routes:
-    """The live fleet's healthy instances."""
-    variants: list[VariantRoutes] = []
-    if endpoint.live is not None and endpoint.status not in ("Deleting", "Gone"):
-        healthy = [one for one in endpoint.of(endpoint.live) if one.healthy]
-        for variant in endpoint.live.variants:
-            replicas = tuple(Replica(one.id, one.port) for one in healthy if one.variant == variant.name)
-            variants.append(VariantRoutes(variant.name, variant.weight, replicas))
-    return Routes(endpoint.stream, endpoint.name, endpoint.arn, endpoint.status, tuple(variants))

@@ -8,7 +8,8 @@ body: the client sees the status alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from modelwright.errors import AwsError
@@ -26,12 +27,35 @@ def serialize(route: Route, error: AwsError, request_id: str, *, head: bool = Fa
 
 
 def _json_fault(route: Route, error: AwsError, request_id: str) -> Response:
+    code, more = _compatible(route, error)
     headers = [
         ("Content-Type", f"application/x-amz-json-{route.json_version}"),
         ("x-amzn-RequestId", request_id),
-        ("x-amzn-ErrorType", error.code),
+        ("x-amzn-ErrorType", code),
+        *more,
     ]
-    return Response(error.status, headers, _json({"__type": error.code, "message": error.message, **_members(error)}))
+    return Response(error.status, headers, _json({"__type": code, "message": error.message, **_members(error)}))
+
+
+def _compatible(route: Route, error: AwsError) -> tuple[str, list[tuple[str, str]]]:
+    """What the error is called, and a header with its older name, where the service once spoke the query protocol.
+
+    Its shapes are called otherwise than the codes that clients have always been told (`InvalidParameterValue`).
+    """
+    names = _query_codes(route.service)
+    for shape, code in names.items():
+        if error.code == code:
+            return shape, [("x-amzn-query-error", f"{code};{'Sender' if error.status < 500 else 'Receiver'}")]
+    return error.code, []
+
+
+@cache
+def _query_codes(service: str) -> Mapping[str, str]:
+    """Name of the error's shape -> its code, of a service that has both."""
+    model = spec.service(service)
+    if "awsQueryCompatible" not in model.metadata:
+        return {}
+    return {shape.name: shape.metadata.get("error", {}).get("code", shape.name) for shape in model.error_shapes}
 
 
 def _members(error: AwsError) -> dict[str, Any]:
@@ -87,14 +111,14 @@ def _xml_members(error: AwsError) -> str:
 
 
 def _cbor_fault(route: Route, error: AwsError, request_id: str) -> Response:
+    code, more = _compatible(route, error)
     headers = [
         ("smithy-protocol", "rpc-v2-cbor"),
         ("x-amzn-RequestId", request_id),
         ("Content-Type", "application/cbor"),
+        *more,
     ]
-    return Response(
-        error.status, headers, cbor.dumps({"__type": error.code, "message": error.message, **_members(error)})
-    )
+    return Response(error.status, headers, cbor.dumps({"__type": code, "message": error.message, **_members(error)}))
 
 
 def _json(value: Any) -> bytes:

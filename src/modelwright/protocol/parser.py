@@ -45,6 +45,13 @@ def streaming_member(service: str, operation: str) -> str | None:
     return payload if member.serialization.get("streaming") or member.serialization.get("eventstream") else None
 
 
+@cache
+def may_be_compressed(service: str, operation: str) -> bool:
+    """Whether clients may send the body packed by gzip."""
+    compression = spec.operation(service, operation).request_compression
+    return compression is not None and "gzip" in compression["encodings"]
+
+
 def _unreadable(route: Route, why: str) -> AwsError:
     if route.service == "s3":
         return AwsError(

@@ -28,6 +28,7 @@ Check = Callable[[Any, str, "_Findings"], None]
 
 _CODES = {
     "cloudformation": "ValidationError",
+    "cloudwatch": "ValidationError",
     "codebuild": "InvalidInputException",
     "ecr": "InvalidParameterException",
     "iam": "ValidationError",

@@ -13,6 +13,7 @@ import json
 import logging
 import time
 import uuid
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any, cast
@@ -33,6 +34,7 @@ HEALTH = "/modelwright/health"
 _UNTRUSTED = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
 """What users have uploaded shares Studio's origin: a browser must not let it act there."""
 _FORM = "application/x-www-form-urlencoded"
+_LARGEST_UNPACKED = 8 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -108,6 +110,7 @@ class Gateway:
         client: str,
     ) -> Document:
         """The operation's result. `streaming` names the parameter that is the body, where that streams."""
+        received = time.perf_counter()
         token = request.headers.get("x-amz-security-token") or dict(request.query_pairs).get("X-Amz-Security-Token")
         found: AccessKey | None = None
 
@@ -126,9 +129,13 @@ class Gateway:
             source="http",
             address=client,
             agent=request.headers.get("user-agent", ""),
+            received=received,
         )
         if streaming is None:
-            parameters = parser.parse(route, _decoded(request, route, verified))
+            decoded = _decoded(request, route, verified)
+            if "content-encoding" in decoded.headers:
+                decoded = _unpacked(decoded, route)
+            parameters = parser.parse(route, decoded)
             return await self._dispatcher.acall(context, route.service, route.operation, parameters)
         parameters = parser.parse(route, _without_framing(request, verified))
         async with contextlib.aclosing(_body(request, verified, parameters, incoming)) as body:
@@ -157,6 +164,23 @@ def _decoded(request: Request, route: Route, verified: Verified) -> Request:
     if route.service == S3 and body and spec.operation(S3, route.operation).http_checksum:
         bodies.check_whole(request.headers, body)
     return request if body is request.body else replace(request, body=body)
+
+
+def _unpacked(request: Request, route: Route) -> Request:
+    """The request with its body unpacked, where clients may compress it (PutMetricData's)."""
+    if request.headers["content-encoding"] != "gzip" or not parser.may_be_compressed(route.service, route.operation):
+        return request
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        body = unpack.decompress(request.body, _LARGEST_UNPACKED)
+    except zlib.error as error:
+        raise AwsError(f"The body is no gzip: {error}.", code="SerializationException") from None
+    if unpack.unconsumed_tail:
+        raise AwsError(
+            f"The body is longer than {_LARGEST_UNPACKED} bytes when it is unpacked.", code="RequestEntityTooLarge",
+            status=413,
+        )  # fmt: skip
+    return replace(request, body=body)
 
 
 def _without_framing(request: Request, verified: Verified) -> Request:

@@ -9,8 +9,18 @@ from typing import Any
 from modelwright.arns import Arn
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, recorded, refused
-from modelwright.serving.router import Answer, Broken, NoEndpoint, NoReplica, NoVariant, Router, StreamedAnswer
+from modelwright.services.members import HONOURED, Table, refused
+from modelwright.serving.router import (
+    Answer,
+    Broken,
+    Late,
+    NoContainer,
+    NoEndpoint,
+    NoReplica,
+    NoVariant,
+    Router,
+    StreamedAnswer,
+)
 
 MESSAGE_LIMIT = 2048
 """Characters of a container's error that are passed on."""
@@ -23,8 +33,8 @@ MEMBERS: Table = {
     "CustomAttributes": HONOURED,
     "TargetModel": refused("Multi-model endpoints are not supported: leave it out."),
     "TargetVariant": HONOURED,
-    "TargetContainerHostname": refused("Endpoints have one container here: leave it out."),
-    "InferenceId": recorded("It would be written beside captured data, and nothing is captured."),
+    "TargetContainerHostname": HONOURED,
+    "InferenceId": HONOURED,
     "EnableExplanations": refused("Explanations by Clarify are not supported: leave it out."),
     "InferenceComponentName": refused("Inference components are not supported: leave it out."),
     "SessionId": refused("Stateful sessions are not supported: leave it out."),
@@ -47,7 +57,9 @@ class Runtime:
     async def invoke(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer. Raises ValidationError, ServiceUnavailable, and ModelError for the container's own."""
         with _errors(context, parameters):
-            answer = await self._router.invoke(*_asked(parameters))
+            answer = await self._router.invoke(
+                *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
+            )
         if not 200 <= answer.status < 300:
             raise _refusal(context, parameters, answer)
         return {"Body": answer.body, **_told(answer)}
@@ -56,7 +68,9 @@ class Runtime:
     async def invoke_with_response_stream(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer as it comes. Errors before its beginning are those of InvokeEndpoint."""
         with _errors(context, parameters):
-            answer = await self._router.stream(*_asked(parameters))
+            answer = await self._router.stream(
+                *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
+            )
         if isinstance(answer, StreamedAnswer):
             return {"Body": _Events(answer), **_told(answer)}
         raise _refusal(context, parameters, answer)
@@ -90,8 +104,14 @@ class _Events:
         await self._answer.aclose()
 
 
-def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes]:
-    return parameters["EndpointName"], parameters.get("TargetVariant"), _headers(parameters), parameters["Body"]
+def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes, str | None]:
+    return (
+        parameters["EndpointName"],
+        parameters.get("TargetVariant"),
+        _headers(parameters),
+        parameters["Body"],
+        parameters.get("TargetContainerHostname"),
+    )
 
 
 @contextmanager
@@ -107,6 +127,8 @@ def _errors(context: Context, parameters: Document) -> Iterator[None]:
             f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}.",
             code="ValidationError",
         ) from None
+    except NoContainer as error:
+        raise AwsError(f"Endpoint {name}: {error}.", code="ValidationError") from None
     except NoReplica:
         raise AwsError(
             f"No instance of endpoint {name} takes requests at this moment; its log group "
@@ -114,20 +136,22 @@ def _errors(context: Context, parameters: Document) -> Iterator[None]:
             code="ServiceUnavailable",
             status=503,
         ) from None
-    except TimeoutError:
+    except TimeoutError as error:
+        container = error.container if isinstance(error, Late) else "primary"
         text = (
-            "Your invocation timed out while waiting for a response from container primary. Review the latency "
+            f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
             "of the container, resolve the issue, and try again."
         )
-        raise _model_error(context, name, 0, text) from None
+        raise _model_error(context, name, 0, text, container) from None
     except Broken as error:
-        raise _model_error(context, name, 0, f"The container gave no proper answer: {error}") from None
+        text = f"The container gave no proper answer: {error}"
+        raise _model_error(context, name, 0, text, error.container) from None
 
 
 def _refusal(context: Context, parameters: Document, answer: Answer) -> AwsError:
     """The error for an answer that says no."""
     text = answer.body.decode("utf-8", "replace")[:MESSAGE_LIMIT]
-    return _model_error(context, parameters["EndpointName"], answer.status, text)
+    return _model_error(context, parameters["EndpointName"], answer.status, text, answer.container)
 
 
 def _headers(parameters: Document) -> dict[str, str]:
@@ -146,11 +170,11 @@ def _told(answer: Answer | StreamedAnswer) -> Document:
     return result
 
 
-def _model_error(context: Context, endpoint: str, status: int, text: str) -> AwsError:
+def _model_error(context: Context, endpoint: str, status: int, text: str, container: str) -> AwsError:
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     whose = "client" if 400 <= status < 500 else "server"
     return AwsError(
-        f'Received {whose} error ({status}) from primary with message "{text}". '
+        f'Received {whose} error ({status}) from {container} with message "{text}". '
         f"See the log group {group} in account {context.account} for more information.",
         code="ModelError",
         status=424,

@@ -29,7 +29,11 @@ class Unreachable(Exception):
 
 
 class Broken(Exception):
-    """The instance took the request and gave no proper answer."""
+    """The instance took the request and gave no proper answer. `container` is who."""
+
+    def __init__(self, text: str, container: str = "primary") -> None:
+        super().__init__(text)
+        self.container = container
 
 
 class Headers(dict[str, str]):

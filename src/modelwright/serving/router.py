@@ -10,14 +10,21 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
-from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.lifecycles.capture import Capturing
+from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
+from modelwright.serving.capture import Capture, Captured
 from modelwright.serving.client import Broken, Client, Exchange, Unreachable
+from modelwright.serving.measures import UNREACHED, Measures
 
-__all__ = ["Answer", "Broken", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer"]
+__all__ = [
+    "Answer", "Broken", "Late", "NoContainer", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer",
+]  # fmt: skip
 
 TIMEOUT = 60.0
 """Seconds for a whole answer, as AWS documents them."""
@@ -38,6 +45,18 @@ class NoVariant(Exception):
         self.known = known
 
 
+class NoContainer(Exception):
+    """The request names a container that it can't name, or none where it must. The text says it."""
+
+
+class Late(TimeoutError):
+    """A container did not answer in time. `container` is its name."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__(container)
+        self.container = container
+
+
 class NoReplica(Exception):
     """No instance takes requests at this moment."""
 
@@ -50,6 +69,8 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     variant: str
+    container: str = "primary"
+    """Whose answer it is."""
 
 
 class StreamedAnswer:
@@ -58,27 +79,49 @@ class StreamedAnswer:
     Raises TimeoutError and Broken on the way.
     """
 
-    def __init__(self, exchange: Exchange, variant: str, give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, variant: str, ended: Callable[[StreamedAnswer], None], *, keep: bool = False
+    ) -> None:
+        """`ended` is called once, when nobody reads on. `kept` is what was read, where it is to be kept."""
         self.headers: Mapping[str, str] = exchange.headers
         self.variant = variant
+        self.broken = False
+        self.kept: list[bytes] = []
+        self._keep = keep
         self._exchange = exchange
-        self._give_back: Callable[[], None] | None = give_back
+        self._ended: Callable[[StreamedAnswer], None] | None = ended
 
     def __aiter__(self) -> StreamedAnswer:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._exchange.piece()
+        try:
+            piece = await self._exchange.piece()
+        except (Broken, TimeoutError):
+            self.broken = True
+            raise
         if not piece:
             raise StopAsyncIteration
+        if self._keep:
+            self.kept.append(piece)
         return piece
 
     async def aclose(self) -> None:
         """The connection is kept if all was read."""
-        if self._give_back is not None:
-            give_back, self._give_back = self._give_back, None
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
             self._exchange.close()
-            give_back()
+            ended(self)
+
+
+class _Request(NamedTuple):
+    """What is counted and captured of a request."""
+
+    endpoint: str
+    headers: Mapping[str, str]
+    body: bytes
+    inference: str
+    began: float
 
 
 @dataclass
@@ -92,8 +135,13 @@ class _Load:
 class Router:
     """Sends requests where the engine said. `publish`, `withdraw` and `when_idle` from any thread."""
 
-    def __init__(self, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, timeout: float = TIMEOUT, measures: Measures | None = None, capture: Capture | None = None
+    ) -> None:
+        """`measures` counts the invocations, `capture` takes those of variants that want it."""
         self._timeout = timeout
+        self._measures = measures
+        self._capture = capture
         self._lock = threading.Lock()
         self._routes: dict[str, Routes] = {}
         self._loads: dict[str, _Load] = {}
@@ -123,48 +171,147 @@ class Router:
 
     # The requests' side
 
-    async def invoke(self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The container's answer, whatever its status. Headers are told by names in lower case.
+    async def invoke(
+        self,
+        endpoint: str,
+        variant: str | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        container: str | None = None,
+        *,
+        inference: str = "",
+        began: float = 0.0,
+    ) -> Answer:
+        """The container's answer, whatever its status. Headers are told by names in lower case. Of several containers
+        each gets the answer of the one before, and who says no has the last word. `inference` is the request's own id,
+        `began` the `perf_counter` when it came.
 
-        Raises NoEndpoint, NoVariant, NoReplica, Broken, TimeoutError.
+        Raises NoEndpoint, NoVariant, NoContainer, NoReplica, Broken, Late.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
         tried: set[str] = set()
+        request = _Request(endpoint, headers, body, inference, began)
         while True:
             chosen, replica = self._take(endpoint, variant, tried)
+            asked = time.perf_counter()
             try:
-                exchange = await self._instances().post(replica.port, PATH, headers, body, deadline)
+                way = _way(chosen, replica, container)
+                exchange, hop = await self._through(way, headers, body, deadline, stream=False)
             except Unreachable:
                 tried.add(replica.id)
+            except (Broken, TimeoutError):
+                self._count(request, chosen, 0, asked)
+                raise
             else:
-                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+                self._count(request, chosen, exchange.status, asked)
+                if chosen.capture is not None and self._wanted(chosen.capture):
+                    self._keep(request, chosen, exchange, exchange.body)
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             finally:
                 self._give_back(replica)
 
     async def stream(
-        self, endpoint: str, variant: str | None, headers: Mapping[str, str], body: bytes
+        self,
+        endpoint: str,
+        variant: str | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        container: str | None = None,
+        *,
+        inference: str = "",
+        began: float = 0.0,
     ) -> Answer | StreamedAnswer:
         """The same, with an answer that comes in pieces; an Answer where the container said no."""
         deadline = asyncio.get_running_loop().time() + STREAM_TIMEOUT
         tried: set[str] = set()
+        request = _Request(endpoint, headers, body, inference, began)
         while True:
             chosen, replica = self._take(endpoint, variant, tried)
+            asked = time.perf_counter()
             give_back: Callable[[], None] = partial(self._give_back, replica)
             try:
-                exchange = await self._instances().stream(replica.port, PATH, headers, body, deadline)
+                way = _way(chosen, replica, container)
+                exchange, hop = await self._through(way, headers, body, deadline, stream=True)
                 if 200 <= exchange.status < 300:
-                    streamed = StreamedAnswer(exchange, chosen.name, give_back)
+                    wanted = chosen.capture is not None and self._wanted(chosen.capture)
                     give_back = _nothing
-                    return streamed
+                    ended = partial(self._streamed, request, chosen, replica, exchange, asked)
+                    return StreamedAnswer(exchange, chosen.name, ended, keep=wanted)
                 try:
                     await exchange.rest()
                 finally:
                     exchange.close()
-                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name)
+                self._count(request, chosen, exchange.status, asked)
+                return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             except Unreachable:
                 tried.add(replica.id)
+            except (Broken, TimeoutError):
+                self._count(request, chosen, 0, asked)
+                raise
             finally:
                 give_back()
+
+    def _streamed(
+        self,
+        request: _Request,
+        variant: VariantRoutes,
+        replica: Replica,
+        exchange: Exchange,
+        asked: float,
+        answer: StreamedAnswer,
+    ) -> None:
+        """Nobody reads on."""
+        self._give_back(replica)
+        self._count(request, variant, 0 if answer.broken else exchange.status, asked)
+        if answer.kept and not answer.broken:
+            self._keep(request, variant, exchange, b"".join(answer.kept))
+
+    def _count(self, request: _Request, variant: VariantRoutes, status: int, asked: float) -> None:
+        if self._measures is not None:
+            beside = asked - request.began if request.began else 0.0
+            seconds = time.perf_counter() - asked
+            self._measures.record(request.endpoint, variant.name, len(variant.replicas), status, seconds, beside)
+
+    def _wanted(self, settings: Capturing) -> bool:
+        """Whether this invocation is one of the sample."""
+        return self._capture is not None and self._capture.wants(settings)
+
+    def _keep(self, request: _Request, variant: VariantRoutes, exchange: Exchange, answer: bytes) -> None:
+        """Capture an invocation, if it went well."""
+        settings = variant.capture
+        if self._capture is not None and settings is not None and 200 <= exchange.status < 300:
+            self._capture.add(
+                Captured(
+                    request.endpoint, variant.name, settings, request.headers, request.body, exchange.headers, answer,
+                    time.time(), request.inference,
+                )
+            )  # fmt: skip
+
+    async def _through(
+        self, way: Sequence[Hop], headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+    ) -> tuple[Exchange, Hop]:
+        """Ask one container after the other. Unreachable only where nobody was asked."""
+        client = self._instances()
+        last = len(way) - 1
+        for number, hop in enumerate(way):
+            asked = client.stream if stream and number == last else client.post
+            told = headers if number == last else {name: headers[name] for name in headers if name != "Accept"}
+            try:
+                exchange = await asked(hop.port, PATH, told, body, deadline)
+            except Unreachable as error:
+                if number == 0:
+                    raise
+                raise Broken(f"it does not take connections: {error}", hop.name) from error
+            except TimeoutError as error:
+                raise Late(hop.name) from error
+            except Broken as error:
+                raise Broken(str(error), hop.name) from error
+            if number == last or not 200 <= exchange.status < 300:
+                break
+            body = exchange.body
+            if "content-type" in exchange.headers:
+                headers = {**headers, "Content-Type": exchange.headers["content-type"]}
+        return exchange, hop
 
     def close(self) -> None:
         """Close the kept connections. Not from the loop's own thread, and while the loop still runs."""
@@ -194,6 +341,8 @@ class Router:
             if tried:
                 replicas = [replica for replica in replicas if replica.id not in tried]
             if not replicas:
+                if self._measures is not None:
+                    self._measures.record(endpoint, variant.name, 0, UNREACHED, -1.0, 0.0)
                 raise NoReplica
             if len(replicas) == 1:
                 replica = replicas[0]
@@ -226,6 +375,21 @@ class Router:
             del self._loads[replica.id]
         for then in load.waiting:
             then()
+
+
+def _way(variant: VariantRoutes, replica: Replica, container: str | None) -> Sequence[Hop]:
+    """The containers that a request passes."""
+    if not variant.direct:
+        if container is None:
+            return replica.hops
+        raise NoContainer("its containers are not invoked directly: leave TargetContainerHostname out")
+    known = ", ".join(hop.name for hop in replica.hops)
+    if container is None:
+        raise NoContainer(f"its containers are invoked directly: name one by TargetContainerHostname, of {known}")
+    for hop in replica.hops:
+        if hop.name == container:
+            return (hop,)
+    raise NoContainer(f"there is no container '{container}' in it; it has {known}")
 
 
 def _nothing() -> None:

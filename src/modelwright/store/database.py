@@ -125,6 +125,33 @@ log_event_table = Table(
     Index("log_event_by_time", "stream", "time", "id"),
 )
 
+metric_series_table = Table(
+    "metric_series",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("dimensions", Text, nullable=False),
+    Column("unit", String(32), nullable=False),
+    Column("last", BigInteger, nullable=False),
+    UniqueConstraint("namespace", "name", "dimensions", "unit"),
+)
+
+metric_bucket_table = Table(
+    "metric_bucket",
+    metadata,
+    Column("series", Integer, primary_key=True, autoincrement=False),
+    Column("width", Integer, primary_key=True),
+    Column("time", BigInteger, primary_key=True),
+    Column("samples", Float, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("low", Float, nullable=False),
+    Column("high", Float, nullable=False),
+    Column("histogram", Text, nullable=False),
+    Index("metric_bucket_by_age", "width", "time"),
+    sqlite_with_rowid=False,
+)
+
 ended_session_table = Table(
     "ended_session",
     metadata,

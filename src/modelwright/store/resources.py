@@ -22,7 +22,7 @@ from modelwright.errors import ResourceInUse, ResourceNotFound, ValidationExcept
 from modelwright.store.database import Transaction, resource_table, tag_table
 
 Document = dict[str, Any]
-Sort = Literal["created", "modified", "name", "status"]
+Sort = Literal["created", "modified", "name", "status", "member"]
 
 _columns = resource_table.c
 
@@ -68,6 +68,8 @@ class Query:
     conditions: tuple[Condition, ...] = ()
     any_condition: bool = False
     sort: Sort = "created"
+    sort_member: str | None = None
+    """With `sort` "member": the text of the document to sort by; documents without it come as if it were empty."""
     descending: bool = True
     limit: int = 10
     token: str | None = None
@@ -157,6 +159,7 @@ def list_resources(transaction: Transaction, query: Query) -> Page:
         "modified": _columns.modified,
         "name": _columns.name,
         "status": func.coalesce(_columns.status, ""),
+        "member": func.coalesce(_columns.document[query.sort_member or ""].as_string(), ""),
     }[query.sort]
     statement: Select[Any] = select(column.label("key"), _columns.sequence, _columns.document).where(*_filters(query))
     if query.token is not None:
@@ -251,7 +254,7 @@ def _condition(condition: Condition) -> ColumnElement[bool]:
 
 
 def _fingerprint(query: Query) -> str:
-    what = (query.kind, query.parent, query.sort, query.descending)
+    what = (query.kind, query.parent, query.sort, query.sort_member, query.descending)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:8]
 
 

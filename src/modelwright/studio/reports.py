@@ -54,3 +54,26 @@ def flatten(document: Any, path: str = "") -> dict[str, Any]:
     if isinstance(document, list):
         return {path: json.dumps(document)} if len(json.dumps(document)) <= 200 else {path: f"[{len(document)}]"}
     return {path: document}
+
+
+def measured(document: Any) -> dict[str, tuple[Any, Any]]:
+    """Metric -> (value, its standard deviation or None), without what is drawn: lists of a curve, counts of a matrix.
+
+    The name of the only group of metrics, which AWS's reports begin with, says nothing and is left out.
+    """
+    flat = dict(rows(document))
+    groups = [key for key, value in document.items() if isinstance(value, dict)] if isinstance(document, dict) else []
+    metrics = [key for key in groups if key == "metrics" or key.endswith("_metrics")]
+    found = {}
+    for name, value in flat.items():
+        steps = name.split(".")
+        if steps[-1] == "standard_deviation" or any(step in _DRAWN for step in steps):
+            continue
+        deviation = flat.get(f"{name}.standard_deviation")
+        if len(metrics) == 1 and steps[0] == metrics[0] and len(steps) > 1:
+            name = name.removeprefix(f"{metrics[0]}.")
+        found[name] = (value, deviation if isinstance(deviation, int | float) else None)
+    return found
+
+
+_DRAWN = ("confusion_matrix", "receiver_operating_characteristic_curve", "precision_recall_curve")

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.lifecycles import endpoint_document
-from modelwright.lifecycles.endpoint import ATTEMPTS, Endpoint, apply, decide, outstanding, routes
+from modelwright.lifecycles.endpoint import ATTEMPTS, Endpoint, apply, decide, outstanding
+from modelwright.lifecycles.endpoint_routes import routes
 
 
 def fleet(config="c", **variants):

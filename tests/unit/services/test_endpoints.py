@@ -56,7 +56,8 @@ def test_it_works(sagemaker, clock):
     assert created.data["Fleet"]["Variants"] == [
         {
             "Name": "All", "Model": "m", "InstanceType": "ml.m5.large", "Count": 1, "Weight": 1.0, "Startup": 480,
-            "Container": {"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}},
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}}],
+            "Mode": "Serial",
         }
     ]  # fmt: skip
     assert [each["EndpointName"] for each in sagemaker("ListEndpoints", StatusEquals="Creating")["Endpoints"]] == ["e"]
@@ -104,11 +105,12 @@ def test_names_that_are_taken_or_missing(sagemaker):
             {
                 "DataCaptureConfig": {
                     "InitialSamplingPercentage": 1,
-                    "DestinationS3Uri": "s3://b/c",
+                    "DestinationS3Uri": "s3://bucket/c",
+                    "KmsKeyId": "alias/mine",
                     "CaptureOptions": [{"CaptureMode": "Input"}],
                 }
             },
-            "DataCaptureConfig",
+            "DataCaptureConfig.KmsKeyId",
         ),
     ],
 )
@@ -146,11 +148,54 @@ def test_too_many_instances(sagemaker):
         sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
 
 
-def test_a_pipeline_of_containers_is_refused(sagemaker):
-    containers = [{"Image": IMAGE, "ContainerHostname": name} for name in "ab"]
-    sagemaker("CreateModel", ModelName="two", Containers=containers, ExecutionRoleArn=ROLE)
-    with pytest.raises(UnsupportedOperation, match="inference pipeline"):
-        sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="two")))
+def test_a_pipeline_of_containers(sagemaker):
+    containers = [{"Image": IMAGE, "ContainerHostname": name, "Environment": {"N": name}} for name in "ab"]
+    direct = {"InferenceExecutionConfig": {"Mode": "Direct"}}
+    sagemaker("CreateModel", ModelName="two", Containers=containers, ExecutionRoleArn=ROLE, **direct)
+    assert sagemaker("DescribeModel", ModelName="two")["InferenceExecutionConfig"] == {"Mode": "Direct"}
+    sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="two")))
+    sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    (made,) = events(sagemaker)[0].data["Fleet"]["Variants"]
+    assert [each["Environment"] for each in made["Containers"]] == [{"N": "a"}, {"N": "b"}]
+    assert made["Mode"] == "Direct"
+
+
+@pytest.mark.parametrize(
+    ("named", "mode", "message"),
+    [
+        ("a.", "Serial", "to every container or to none"),
+        ("..", "Direct", "a ContainerHostname for every container"),
+        ("aa", "Serial", "a"),
+        ("", "Direct", "PrimaryContainer takes none"),
+    ],
+)
+def test_containers_that_are_badly_named(sagemaker, named, mode, message):
+    several = [{"Image": IMAGE, **({"ContainerHostname": name} if name != "." else {})} for name in named]
+    which = {"Containers": several} if several else {"PrimaryContainer": {"Image": IMAGE}}
+    with pytest.raises(ValidationException, match=message):
+        sagemaker(
+            "CreateModel", ModelName="bad", ExecutionRoleArn=ROLE, InferenceExecutionConfig={"Mode": mode}, **which
+        )
+
+
+def test_a_package_of_several_containers_is_a_pipeline(sagemaker):
+    specification = package()["InferenceSpecification"]
+    specification = {**specification, "Containers": [specification["Containers"][0]] * 2}
+    sagemaker("CreateModelPackageGroup", ModelPackageGroupName="poses")
+    arn = sagemaker(
+        "CreateModelPackage",
+        **{**package(), "InferenceSpecification": specification, "ModelApprovalStatus": "Approved"},
+    )["ModelPackageArn"]
+    sagemaker(
+        "CreateModel", ModelName="p", ExecutionRoleArn=ROLE,
+        Containers=[{"Image": IMAGE}, {"ModelPackageName": arn, "Environment": {"A": "1"}}],
+    )  # fmt: skip
+    kind = (specification.get("SupportedRealtimeInferenceInstanceTypes") or ["ml.m5.large"])[0]
+    sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p", InstanceType=kind)))
+    sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    (made,) = events(sagemaker)[0].data["Fleet"]["Variants"]
+    assert len(made["Containers"]) == 3
+    assert [each.get("Environment", {}).get("A") for each in made["Containers"]] == [None, "1", None]
 
 
 def test_updates_by_status(sagemaker):
@@ -199,9 +244,30 @@ def test_a_model_package_binds_its_instance_types_and_its_approval(sagemaker):
         sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p", InstanceType="ml.t2.medium")))
     sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p")))
     sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
-    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Container"]
+    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Containers"][0]
     assert made["Image"] == specification["Containers"][0]["Image"]
     assert made["Environment"]["MINE"] == "1"
     sagemaker("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Rejected")
     with pytest.raises(ValidationException, match="approval status is Rejected"):
         sagemaker("CreateEndpoint", EndpointName="e2", EndpointConfigName="c")
+
+
+CAPTURE = {
+    "InitialSamplingPercentage": 50,
+    "DestinationS3Uri": "s3://bucket/captured",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+
+
+def test_data_capture_is_told_and_goes_to_the_fleet(sagemaker):
+    sagemaker("CreateEndpointConfig", **config("c", variant(), DataCaptureConfig=CAPTURE))
+    sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    assert sagemaker("DescribeEndpointConfig", EndpointConfigName="c")["DataCaptureConfig"] == CAPTURE
+    told = sagemaker("DescribeEndpoint", EndpointName="e")["DataCaptureConfig"]
+    assert told == {
+        "EnableCapture": True, "CaptureStatus": "Stopped", "CurrentSamplingPercentage": 50,
+        "DestinationS3Uri": "s3://bucket/captured", "KmsKeyId": "",
+    }  # fmt: skip
+    elsewhere = {**CAPTURE, "DestinationS3Uri": "https://example.com/x"}
+    with pytest.raises(ValidationException, match="not a valid S3 URI"):
+        sagemaker("CreateEndpointConfig", **config("d", variant(), DataCaptureConfig=elsewhere))

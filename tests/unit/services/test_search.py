@@ -1,6 +1,7 @@
 import pytest
 
 from modelwright.errors import UnsupportedOperation, ValidationException
+from modelwright.services.sagemaker import search as search_module
 from modelwright.store.resources import find_resource, replace_resource
 from support.doors import IMAGE, REGION, package, training_job
 from support.pipelines import add_pipelines, create_pipeline, start_execution
@@ -190,3 +191,72 @@ def test_pipelines_and_their_executions(door):
     running = {"Filters": [condition("PipelineExecutionStatus", "Equals", "Executing")]}
     (found,) = door("Search", Resource="PipelineExecution", SearchExpression=running)["Results"]
     assert found["PipelineExecution"]["PipelineExecutionArn"] == arn
+
+
+@pytest.fixture
+def executions(door, clock):
+    """Six of two pipelines, some stopped; `documents` are read where the database could answer."""
+    add_pipelines(door, objects=None)
+    for name in ("Pose", "Hand"):
+        create_pipeline(door, name)
+    for number, title in enumerate(("b-1", "a-2", "C-3", "a-4", "b-5", "d-6")):
+        name = "Pose" if number % 3 else "Hand"
+        arn = start_execution(door, name, number, PipelineExecutionDisplayName=title)["PipelineExecutionArn"]
+        clock.advance(1)
+        if number % 2:
+            door("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="s" * 32)
+            clock.advance(1)
+
+
+POSE = f"arn:aws:sagemaker:{REGION}:111122223333:pipeline/pose"
+SEARCHES = {
+    "all": ((), True),
+    "by pipeline": ((condition("PipelineArn", "Equals", POSE),), True),
+    "by name": ((condition("PipelineExecutionDisplayName", "Contains", "A-"),), True),
+    "by the whole name": ((condition("PipelineExecutionDisplayName", "Equals", "a-2"),), True),
+    "by the whole name in small letters": ((condition("PipelineExecutionDisplayName", "Equals", "c-3"),), True),
+    "by all three": (
+        (
+            condition("PipelineArn", "Equals", POSE),
+            condition("PipelineExecutionDisplayName", "Contains", "-"),
+            condition("PipelineExecutionStatus", "Equals", "Stopping"),
+        ),
+        True,
+    ),
+    "by no pipeline": ((condition("PipelineArn", "Equals", f"{POSE}-2"),), False),
+    "by a name that is not ASCII": ((condition("PipelineExecutionDisplayName", "Contains", "é"),), False),
+    "by another operator": ((condition("PipelineExecutionStatus", "NotEquals", "Stopping"),), False),
+    "by another member": ((condition("PipelineVersionId", "Equals", "1"),), False),
+}
+
+
+@pytest.mark.parametrize("order", ["Ascending", "Descending"])
+@pytest.mark.parametrize(
+    "sort", ["CreationTime", "LastModifiedTime", "PipelineExecutionDisplayName", "PipelineExecutionStatus"]
+)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_the_database_answers_what_reading_the_documents_answers(door, executions, monkeypatch, search, sort, order):
+    filters, by_database = SEARCHES[search]
+
+    def found():
+        names, token = [], {}
+        while True:
+            answer = door(
+                "Search", Resource="PipelineExecution", SearchExpression={"Filters": list(filters)} if filters else {},
+                SortBy=sort, SortOrder=order, MaxResults=2, **token,
+            )  # fmt: skip
+            names += [each["PipelineExecution"]["PipelineExecutionDisplayName"] for each in answer["Results"]]
+            if "NextToken" not in answer:
+                return names
+            token = {"NextToken": answer["NextToken"]}
+
+    asked = []
+    original = search_module.as_query
+    monkeypatch.setattr(search_module, "as_query", lambda *given: asked.append(original(*given)) or asked[-1])
+    names = found()
+    assert all((query is not None) == by_database for query in asked)
+    monkeypatch.setattr(search_module, "as_query", lambda *_: None)
+    if sort == "PipelineExecutionStatus":  # among equals the order is any
+        assert sorted(names) == sorted(found())
+    else:
+        assert names == found()

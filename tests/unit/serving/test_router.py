@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from modelwright.lifecycles.endpoint import Replica, Routes, VariantRoutes
+from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
 from modelwright.serving.client import _head
 from modelwright.serving.router import Broken, NoEndpoint, NoReplica, NoVariant, Router
 
@@ -32,7 +32,7 @@ async def replica(name, answer=None):
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield Replica(name, server.sockets[0].getsockname()[1])
+        yield Replica(name, (Hop("primary", server.sockets[0].getsockname()[1]),))
     finally:
         server.close()
 
@@ -187,7 +187,7 @@ async def raw(*answers):
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield Replica("r", server.sockets[0].getsockname()[1]), made
+        yield Replica("r", (Hop("primary", server.sockets[0].getsockname()[1]),)), made
     finally:
         server.close()
 

@@ -104,6 +104,8 @@ class TestLists:
             ({"descending": False}, ["beta", "Alpha", "gamma_1", "gammaX1"]),
             ({"sort": "name", "descending": False}, ["Alpha", "beta", "gammaX1", "gamma_1"]),
             ({"sort": "status", "descending": False}, ["gamma_1", "beta", "gammaX1", "Alpha"]),
+            ({"sort": "member", "sort_member": "Name"}, ["gamma_1", "gammaX1", "beta", "Alpha"]),
+            ({"sort": "member", "sort_member": "None"}, ["gammaX1", "gamma_1", "Alpha", "beta"]),
             ({"parent": "p"}, ["gammaX1", "gamma_1", "beta"]),
             ({"status": "Done", "parent": "p"}, ["gammaX1", "beta"]),
             ({"name_contains": "ALPH"}, ["Alpha"]),
@@ -118,13 +120,14 @@ class TestLists:
     def test_filters_and_orders(self, find, query, found):
         assert find(**query) == found
 
-    @pytest.mark.parametrize("sort", ["created", "modified", "name", "status"])
+    @pytest.mark.parametrize("sort", ["created", "modified", "name", "status", "member"])
     @pytest.mark.parametrize("descending", [True, False])
     def test_pages_are_the_whole(self, database, find, sort, descending):
-        whole, paged, token = find(sort=sort, descending=descending), [], None
+        order = {"sort": sort, "sort_member": "Name" if sort == "member" else None, "descending": descending}
+        whole, paged, token = find(**order), [], None
         while True:
             with database.read() as transaction:
-                query = Query("Job", sort=sort, descending=descending, limit=1, token=token)
+                query = Query("Job", **order, limit=1, token=token)
                 page = list_resources(transaction, query)
             paged += [document["Name"] for document in page.documents]
             token = page.next_token

@@ -1,7 +1,12 @@
 """Projects' pages over the real services: nobody drives them here, so a project stays in progress."""
 
+import asyncio
+import re
+
 import pytest
 
+from modelwright.studio import project_parts
+from modelwright.studio.project_form import remarks
 from modelwright.studio.projects import reason
 
 
@@ -28,13 +33,14 @@ def test_a_project_is_made_from_a_template(user):
     page = user.get(f"/templates/{identity}").text
     assert 'name="name"' in page
     answer = user.post(f"/templates/{identity}", name="churn", description="who <leaves>", **fields(user, identity))
-    assert answer.headers["location"] == "/studio/projects"
-    page = user.get("/projects").text
-    assert "churn" in page
-    assert "who &lt;leaves&gt;" in page
+    assert answer.headers["location"] == "/studio/projects/churn"
+    for path in ("/projects", "/projects/churn"):
+        page = user.get(path).text
+        assert "churn" in page
+        assert "who &lt;leaves&gt;" in page
     again = user.post(f"/templates/{identity}", name="churn", **fields(user, identity))
     assert again.status_code == 400
-    assert "already exists" in again.text
+    assert "There is a project of this name." in again.text
     assert 'value="churn"' in again.text
     assert names(user) == ["churn"]
 
@@ -77,3 +83,126 @@ def test_what_failed_says_why():
     assert reason({"ProjectStatus": "CreateFailed", **product}) == "no role"
     assert reason({"ProjectStatus": "DeleteFailed", **own}) == "no bucket"
     assert reason({"ProjectStatus": "CreateCompleted", **product}) == ""
+
+
+def test_the_form_is_checked_while_one_types(user):
+    identity = product(user, "model-deploy")
+    given = {"name": "-x-", "parameter.SourceModelPackageGroupName": "Unknown"}
+    asked = user.post(f"/templates/{identity}", check="1", **given)
+    assert asked.status_code == 200
+    page = asked.text
+    assert "Letters, digits and hyphens" in page
+    assert "There is no model group of this name yet" in page
+    assert 'value="-x-"' in page
+    assert re.findall(r"aria-invalid=true", page) == ["aria-invalid=true"], "the group is a warning"
+    assert names(user) == []
+    user.call("CreateModelPackageGroup", ModelPackageGroupName="Unknown")
+    assert "There is no model group" not in user.post(f"/templates/{identity}", check="1", **given).text
+    assert user.post(f"/templates/{identity}", check="1", name="good", **fields(user, identity)).status_code == 200
+    assert names(user) == []
+
+
+def test_a_group_that_is_not_there_yet_keeps_nobody_from_making_the_project(user):
+    given = {"name": "deploy", "parameter.SourceModelPackageGroupName": "Later"}
+    assert user.post(f"/templates/{product(user, 'model-deploy')}", **given).status_code == 303
+    page = user.get("/projects/deploy").text
+    assert "Later" in page
+    assert "model-deploy" in page
+
+
+def test_what_is_said_about_fields():
+    rules = {"AllowedValues": ["a", "b"]}
+    parameters = [
+        {"ParameterKey": "Choice", "ParameterConstraints": rules, "DefaultValue": "a"},
+        {
+            "ParameterKey": "Number",
+            "ParameterType": "Number",
+            "ParameterConstraints": {"MinValue": "2", "MaxValue": "3"},
+        },
+        {"ParameterKey": "Text", "ParameterConstraints": {"AllowedPattern": "[a-z]+", "MaxLength": "3"}},
+        {"ParameterKey": "Broken", "ParameterConstraints": {"AllowedPattern": "[", "MinLength": "many"}},
+    ]
+
+    def told(**given):
+        fields = {f"parameter.{key}": value for key, value in given.items()}
+        found = remarks(parameters, {"name": "fine", **fields}, taken=False, groups={})
+        return {key.removeprefix("parameter."): (each.text, each.fill) for key, each in found.items()}
+
+    assert told(Choice="", Number="2", Text="abc", Broken="x") == {}
+    wrong = told(Choice="c", Number="x", Text="abcd")
+    assert wrong["Choice"] == ("Choose one of: {what}", "a, b")
+    assert wrong["Number"] == ("Enter a number.", "")
+    assert wrong["Text"] == ("At most {what} characters.", "3")
+    assert wrong["Broken"] == ("A value is needed.", "")
+    assert told(Number="4", Text="ABC")["Number"] == ("At most {what}.", "3")
+    assert told(Number="1", Text="ABC")["Text"] == ("It must match {what}", "[a-z]+")
+
+
+class FakeView:
+    """A project whose stack stands, as the services tell it."""
+
+    async def call(self, operation, service="sagemaker", **parameters):
+        def resource(kind, identity):
+            return {"ResourceType": kind, "PhysicalResourceId": identity, "ResourceStatus": "CREATE_COMPLETE"}
+
+        return {
+            "DescribeProduct": {"ProductViewSummary": {"Name": "model-build"}},
+            "DescribeStacks": {"Stacks": [{"StackStatus": "CREATE_COMPLETE"}]},
+            "DescribeStackResources": {
+                "StackResources": [
+                    resource("AWS::CodeCommit::Repository", "repo-id"),
+                    resource("AWS::CodePipeline::Pipeline", "deploy"),
+                    resource("AWS::SageMaker::ModelPackageGroup", "arn:x/Pose"),
+                    resource("AWS::S3::Bucket", "bucket"),
+                    {"ResourceType": "AWS::Events::Rule", "ResourceStatus": "CREATE_IN_PROGRESS"},
+                ]
+            },
+            "ListRepositories": {
+                "repositories": [
+                    {"repositoryId": "repo-id", "repositoryName": "mine"},
+                    {"repositoryId": "other", "repositoryName": "theirs"},
+                ]
+            },
+            "GetRepository": {"repositoryMetadata": {"repositoryName": "mine", "defaultBranch": "main"}},
+            "GetBranch": {"branch": {"commitId": "c0ffee"}},
+            "GetCommit": {"commit": {"message": "first"}},
+            "GetPipelineState": {
+                "pipelineName": "deploy",
+                "stageStates": [
+                    {"stageName": "Source", "latestExecution": {"status": "Succeeded"}, "actionStates": []},
+                    {
+                        "stageName": "Approve",
+                        "latestExecution": {"status": "InProgress"},
+                        "actionStates": [
+                            {"actionName": "ask", "latestExecution": {"token": "t", "lastStatusChange": 1.0}}
+                        ],
+                    },
+                    {"stageName": "Prod", "actionStates": []},
+                ],
+            },
+            "ListPipelineExecutions": {"pipelineExecutionSummaries": [], "PipelineExecutionSummaries": []},
+            "DescribeModelPackageGroup": {"ModelPackageGroupName": parameters.get("ModelPackageGroupName")},
+            "ListModelPackages": {"ModelPackageSummaryList": []},
+            "Search": {"Results": [{"Pipeline": {"PipelineName": "sagemaker-churn"}}]},
+            "GetPipeline": {"pipeline": {"name": "deploy", "stages": []}},
+        }[operation]
+
+    find = call
+
+
+def test_what_a_project_has_made_is_found():
+    document = {
+        "ProjectName": "churn", "ProjectId": "p-1", "ProjectArn": "arn:aws:sagemaker:us-east-1:1:project/churn",
+        "ServiceCatalogProvisioningDetails": {
+            "ProductId": "prod-1", "ProvisioningParameters": [{"Key": "SourceModelPackageGroupName", "Value": "Given"}],
+        },
+        "ServiceCatalogProvisionedProductDetails": {"ProvisionedProductId": "pp-1"},
+    }  # fmt: skip
+    found = asyncio.run(project_parts.of(FakeView(), document))
+    assert (found.template, found.stack, found.stack_status) == ("model-build", "SC-1-pp-1", "CREATE_COMPLETE")
+    assert [(each["repositoryName"], each["head"]["message"]) for each in found.repositories] == [("mine", "first")]
+    (deployment,) = found.deployments
+    assert [each["status"] for each in deployment["stages"]] == ["Succeeded", "PendingManualApproval", ""]
+    assert [each["ModelPackageGroupName"] for each in found.groups] == ["Pose", "Given"]
+    assert [each["PipelineName"] for each in found.pipelines] == ["sagemaker-churn"]
+    assert [each["PhysicalResourceId"] for each in found.others] == ["bucket"]

@@ -8,7 +8,7 @@ from string import Formatter
 import pytest
 
 import modelwright.studio
-from modelwright.studio import application, joblogs, outline, texts
+from modelwright.studio import application, joblogs, origins, outline, plots, texts
 from modelwright.studio.korean import KOREAN
 
 FOLDER = Path(modelwright.studio.__file__).parent
@@ -18,7 +18,9 @@ UNTRANSLATED = {
     "Modelwright",
     "ms",
     "modelwright studio",
+    "0",
     "0 s",
+    "1",
     "·",
     "×",
     "–",
@@ -26,6 +28,7 @@ UNTRANSLATED = {
     "↑",
     "↓",
     "−",
+    "±",
     "+",
     "-",
     "→",
@@ -55,9 +58,9 @@ def in_modules():
                 found.add(node.value.value)
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                position = {"texts": 0, "_denied": 1}.get(name)
-                if position is not None and isinstance(node.args[position], ast.Constant):
-                    found.add(node.args[position].value)
+                position = {"texts": 0, "t": 0, "_denied": 1, "Remark": 0}.get(name)
+                if position is not None:
+                    found |= {each.value for each in ast.walk(node.args[position]) if isinstance(each, ast.Constant)}
             if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
                 problem = node.value.elts[1]
                 if isinstance(problem, ast.Constant) and isinstance(problem.value, str):
@@ -69,8 +72,13 @@ def in_tables():
     return {
         *(text for _, text in texts.STATUSES.values()),
         *texts.STEP_TYPES.values(),
+        texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
+        *joblogs.STAGES.values(),
+        *origins._CODE.values(), "Repository", "Commit",
+        *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
+        "Production", "Staging",
         *(application._heading(status) for status in (400, 401, 403, 404, 405, 500)),
         "A value is needed.", "Choose one of: {choices}", "This value can't be used.",
         "String", "Integer", "Float", "Boolean",

@@ -143,7 +143,7 @@ class Builds(CodeBuildService):
                     delete_resource(transaction, BUILD, document["id"])
                     self.history.forget(transaction, f"build/{document['id']}")
                     deleted.append(document["arn"])
-        return {"buildsDeleted": deleted, "buildsNotDeleted": kept}
+        return {**({"buildsDeleted": deleted} if deleted else {}), "buildsNotDeleted": kept}
 
     def _start(self, context: Context, parameters: Document) -> Document:
         name, now = parameters["projectName"].rpartition(":project/")[2], self.now()

@@ -17,9 +17,10 @@ from modelwright.services.sagemaker.checks import (
     ONE_MACHINE,
     ROLE,
     check_instance_type,
+    check_s3_uri,
     check_unique,
 )
-from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_container
+from modelwright.services.sagemaker.fleets import CONFIG, find_model, resolve_containers
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
@@ -60,7 +61,14 @@ VARIANT: Table = {
 MEMBERS: Table = {
     "EndpointConfigName": HONOURED,
     "ProductionVariants": VARIANT,
-    "DataCaptureConfig": refused("Leave it out: data capture is not supported yet."),
+    "DataCaptureConfig": {
+        "EnableCapture": HONOURED,
+        "InitialSamplingPercentage": HONOURED,
+        "DestinationS3Uri": HONOURED,
+        "KmsKeyId": refused("Leave it out: nothing here is encrypted with KMS keys; use an encrypted disk."),
+        "CaptureOptions": {"CaptureMode": HONOURED},
+        "CaptureContentTypeHeader": {"CsvContentTypes": HONOURED, "JsonContentTypes": HONOURED},
+    },
     "Tags": HONOURED,
     "KmsKeyId": recorded(NO_ENCRYPTION),
     "AsyncInferenceConfig": refused("Asynchronous endpoints are not supported: leave it out for a real-time one."),
@@ -69,7 +77,7 @@ MEMBERS: Table = {
     "ExecutionRoleArn": recorded(ROLE),
     "VpcConfig": recorded(ONE_MACHINE.format("network placement")),
     "EnableNetworkIsolation": NETWORK_ISOLATION,
-    "MetricsConfig": refused("Leave it out: metrics of endpoints are not published yet."),
+    "MetricsConfig": refused("Leave it out: invocations are told by variant and minute; nothing finer is kept."),
     "CrossRegionTrafficConfig": refused("Leave it out: there is one region here."),
 }
 
@@ -94,6 +102,8 @@ class EndpointConfigs(SageMakerService):
         """Raises ValidationException when there is one of this name, or a variant's model can't be deployed."""
         name, now = parameters["EndpointConfigName"], self.now()
         arn = sagemaker_arn(context.region, context.account, "endpoint-config", name)
+        if "DataCaptureConfig" in parameters:
+            check_s3_uri(parameters["DataCaptureConfig"]["DestinationS3Uri"], "DataCaptureConfig.DestinationS3Uri")
         variants = [self._variant(variant) for variant in parameters["ProductionVariants"]]
         check_unique([variant["VariantName"] for variant in variants], "ProductionVariants", "VariantName")
         document = {
@@ -107,7 +117,7 @@ class EndpointConfigs(SageMakerService):
                 raise ValidationException(f'Cannot create already existing endpoint configuration "{arn}".')
             for variant in variants:
                 model = find_model(transaction, context, variant["ModelName"])
-                resolve_container(transaction, model, variant["InstanceType"])
+                resolve_containers(transaction, model, variant["InstanceType"])
             insert_resource(transaction, CONFIG, name, document, created=now, arn=arn)
             put_tags(transaction, arn, parameters.get("Tags", []))
             self.events.tell(transaction, lambda: changes.endpoint_config(document), now)

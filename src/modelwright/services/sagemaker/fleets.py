@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelwright.arns import sagemaker_arn
-from modelwright.errors import ResourceLimitExceeded, UnsupportedOperation, ValidationException
+from modelwright.errors import ResourceLimitExceeded, ValidationException
 from modelwright.services.dispatch import Context, Document
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Transaction
@@ -20,6 +20,8 @@ MODEL = "Model"
 
 INSTANCE_QUOTA = 20
 """Instances of one type that one endpoint may have; AWS's default quota for an account."""
+CONTAINER_LIMIT = 15
+"""Containers of an inference pipeline."""
 STARTUP_SECONDS = 480
 """How long a container may take to answer /ping where the variant doesn't say; AWS's default."""
 
@@ -50,12 +52,16 @@ def make_fleet(transaction: Transaction, context: Context, config: Document) -> 
                 "Count": count,
                 "Weight": variant["InitialVariantWeight"],
                 "Startup": startup,
-                "Container": resolve_container(transaction, model, kind),
+                "Containers": resolve_containers(transaction, model, kind),
+                "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
             }
         )
     for kind, count in wanted.items():
         check_quota(kind, count)
-    return {"Config": config["EndpointConfigName"], "Variants": variants}
+    fleet: Document = {"Config": config["EndpointConfigName"], "Variants": variants}
+    if "DataCaptureConfig" in config:
+        fleet["Capture"] = config["DataCaptureConfig"]
+    return fleet
 
 
 def check_quota(kind: str, count: int) -> None:
@@ -66,27 +72,30 @@ def check_quota(kind: str, count: int) -> None:
         )
 
 
-def resolve_container(transaction: Transaction, model: Document, instance_type: str) -> Document:
-    """Image, model data and environment of a model's container. Raises ValidationException when it can't be deployed
-    on this instance type."""
-    containers = model.get("Containers") or [model["PrimaryContainer"]]
-    container: Document = containers[0]
-    if "ModelPackageName" in container:
+def resolve_containers(transaction: Transaction, model: Document, instance_type: str) -> list[Document]:
+    """Image, model data and environment of each of a model's containers, in their order; those of a model package are
+    in its place. Raises ValidationException when it can't be deployed on this instance type."""
+    resolved: list[Document] = []
+    for container in model.get("Containers") or [model["PrimaryContainer"]]:
+        if "ModelPackageName" not in container:
+            resolved.append(container)
+            continue
         package = find_package(transaction, container["ModelPackageName"])
         specification = _specification(package, container.get("InferenceSpecificationName"))
         _check_package(package, specification, instance_type)
         packaged = specification["Containers"]
-        environment = {**packaged[0].get("Environment", {}), **container.get("Environment", {})}
-        container = {**packaged[0], "Environment": environment}
-        containers = containers if len(containers) > 1 else packaged
-    if len(containers) > 1:
-        raise UnsupportedOperation.member(
-            "CreateEndpointConfig",
-            f"the model '{model['ModelName']}' with {len(containers)} containers (an inference pipeline)",
-            "Deploy a model of one container.",
+        for number, each in enumerate(packaged):
+            own = container.get("Environment", {}) if number == 0 else {}
+            named = {"ContainerHostname": container["ContainerHostname"]} if "ContainerHostname" in container else {}
+            more = named if len(packaged) == 1 else {}
+            resolved.append({**each, **more, "Environment": {**each.get("Environment", {}), **own}})
+    if len(resolved) > CONTAINER_LIMIT:
+        raise ValidationException(
+            f"The model '{model['ModelName']}' has {len(resolved)} containers with those of its model packages; "
+            f"{CONTAINER_LIMIT} are the most."
         )
-    members = ("Image", "ModelDataUrl", "ModelDataSource", "Environment")
-    return {member: container[member] for member in members if member in container}
+    members = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
+    return [{member: each[member] for member in members if member in each} for each in resolved]
 
 
 def _specification(package: Document, name: str | None) -> Document:

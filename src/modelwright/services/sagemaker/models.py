@@ -92,6 +92,7 @@ class Models(SageMakerService):
         """Raises ValidationException when there is a model of this name."""
         for container in _containers(parameters):
             self._check(container)
+        _check_hostnames(parameters)
         name = parameters["ModelName"]
         arn = sagemaker_arn(context.region, context.account, "model", name)
         now = self.now()
@@ -169,6 +170,20 @@ def _containers(parameters: Document) -> list[Document]:
         raise ValidationException("A model must have either a PrimaryContainer or Containers, and not both.")
     check_unique([each["ContainerHostname"] for each in several if "ContainerHostname" in each], "Containers", "name")
     return [primary] if primary is not None else list(several)
+
+
+def _check_hostnames(parameters: Document) -> None:
+    several = parameters.get("Containers", [])
+    named = [each for each in several if "ContainerHostname" in each]
+    mode = parameters.get("InferenceExecutionConfig", {}).get("Mode", "Serial")
+    if not several and "InferenceExecutionConfig" in parameters:
+        raise ValidationException("InferenceExecutionConfig is about Containers: a PrimaryContainer takes none.")
+    if mode == "Direct" and len(named) < len(several):
+        raise ValidationException("InferenceExecutionConfig.Mode Direct wants a ContainerHostname for every container.")
+    if named and len(named) < len(several):
+        raise ValidationException(
+            "A container has a ContainerHostname and another one has none: give it to every container or to none."
+        )
 
 
 def _check_package(transaction: Transaction, name: str) -> None:

@@ -3,7 +3,7 @@
 A property is a path into the document (`ModelArtifacts.S3ModelArtifacts`); a path that meets a list means any of its
 items, and in nested filters one and the same item for all of them. `Tags.KEY`, `HyperParameters.NAME` and
 `Metrics.NAME` have a meaning of their own. Documents are read and judged one page after the other: a Search looks at
-every resource of its kind, except where a condition can be handed to the database.
+every resource of its kind, except where a condition, or all of it (`search_queries`), can be handed to the database.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from modelwright.errors import UnsupportedOperation, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
 from modelwright.services.sagemaker.base import SageMakerService
+from modelwright.services.sagemaker.search_queries import as_query
 from modelwright.store.database import Transaction
 from modelwright.store.resources import Query, get_tags, list_resources
 
@@ -77,10 +78,13 @@ class Search(SageMakerService):
         expression = parameters.get("SearchExpression", {})
         _check(expression)
         with self.database.read() as transaction:
-            found = [
-                document for document in _candidates(transaction, kind, expression) if _satisfies(document, expression)
-            ]
-            documents, token = _page(kind, found, parameters)
+            query = as_query(transaction, kind, parameters, DEFAULT_PAGE)
+            if query is not None:
+                page = list_resources(transaction, query)
+                documents, token = page.documents, page.next_token
+            else:
+                found = [each for each in _candidates(transaction, kind, expression) if _satisfies(each, expression)]
+                documents, token = _page(kind, found, parameters)
             results = [{kind: _public(_tagged(transaction, kind, document))} for document in documents]
         return {"Results": results} if token is None else {"Results": results, "NextToken": token}
 

@@ -1,0 +1,1 @@
+"""What CloudWatch computes: aggregates with percentiles, periods and retention, metric math. Pure."""

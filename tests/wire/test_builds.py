@@ -1,0 +1,194 @@
+"""Build projects and builds by boto3, the AWS CLI and `modelwright builds`."""
+
+import json
+import subprocess
+import uuid
+
+import pytest
+
+from support.builds import spec
+from support.cli import CommandLine, read_until
+from support.cli import ended as ended_process
+from support.codebuild import build_of, create, ended, make_image, said
+from support.sdk import VENVS
+
+WAIT = "echo begun; while :; do sleep 0.05; done"
+
+
+@pytest.fixture(scope="module")
+def codebuild(server, tmp_path_factory):
+    make_image(server, tmp_path_factory.mktemp("image"))
+    return server.client("codebuild")
+
+
+@pytest.fixture(scope="module")
+def logs(server):
+    return server.client("logs")
+
+
+@pytest.fixture(scope="module")
+def modelwright(server):
+    return CommandLine(server.settings.home)
+
+
+@pytest.fixture
+def name():
+    return f"builds-{uuid.uuid4().hex[:8]}"
+
+
+def test_a_project_s_life(codebuild, name):
+    made = create(codebuild, name, "echo one", description="first", tags=[{"key": "a", "value": "b"}])
+    assert made["arn"].endswith(f":project/{name}")
+    assert name in [each for page in codebuild.get_paginator("list_projects").paginate() for each in page["projects"]]
+    newest = codebuild.list_projects(sortBy="CREATED_TIME", sortOrder="DESCENDING")["projects"]
+    assert newest[0] == name
+    answer = codebuild.batch_get_projects(names=[made["arn"], "not-there"])
+    assert [each["name"] for each in answer["projects"]] == [name]
+    assert answer["projectsNotFound"] == ["not-there"]
+    changed = codebuild.update_project(
+        name=name, description="second", source={"type": "NO_SOURCE", "buildspec": spec("echo two")}, timeoutInMinutes=7
+    )["project"]
+    assert (changed["description"], changed["timeoutInMinutes"]) == ("second", 7)
+    assert changed["tags"] == [{"key": "a", "value": "b"}], "what an update does not name stays"
+    assert changed["lastModified"] > changed["created"]
+    with pytest.raises(codebuild.exceptions.ResourceAlreadyExistsException):
+        create(codebuild, name, "true")
+    codebuild.delete_project(name=name)
+    codebuild.delete_project(name=name)
+    assert codebuild.batch_get_projects(names=[name])["projects"] == []
+    for call in (codebuild.start_build, codebuild.list_builds_for_project):
+        with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
+            call(projectName=name)
+    with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
+        codebuild.update_project(name=name, description="gone")
+
+
+def test_builds_are_listed_retried_and_deleted(codebuild, logs, name):
+    create(codebuild, name, "echo $WORD")
+    words = [{"name": "WORD", "value": "kept"}]
+    first = codebuild.start_build(projectName=name, environmentVariablesOverride=words)["build"]
+    ended(codebuild, first["id"])
+    again = codebuild.retry_build(id=first["id"])["build"]
+    assert (again["buildNumber"], again["id"] != first["id"]) == (2, True)
+    build = ended(codebuild, again["id"])
+    assert said(logs, build) == ["kept"], "a retry has what the build was started with"
+    assert codebuild.list_builds_for_project(projectName=name)["ids"] == [again["id"], first["id"]]
+    upwards = codebuild.list_builds_for_project(projectName=name, sortOrder="ASCENDING")["ids"]
+    assert upwards == [first["id"], again["id"]]
+    assert codebuild.list_builds()["ids"][:2] == [again["id"], first["id"]]
+    found = codebuild.batch_get_builds(ids=[first["arn"], f"{name}:nothing"])
+    assert [each["id"] for each in found["builds"]] == [first["id"]]
+    assert found["buildsNotFound"] == [f"{name}:nothing"]
+    with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
+        codebuild.retry_build(id=f"{name}:nothing")
+    deleted = codebuild.batch_delete_builds(ids=[first["id"], f"{name}:nothing"])
+    assert deleted["buildsDeleted"] == [first["arn"]]
+    assert [each["id"] for each in deleted["buildsNotDeleted"]] == [f"{name}:nothing"]
+    assert codebuild.list_builds_for_project(projectName=name)["ids"] == [again["id"]]
+
+
+def test_a_running_build_is_stopped_and_not_deleted(codebuild, name):
+    create(codebuild, name, WAIT)
+    identity = codebuild.start_build(projectName=name)["build"]["id"]
+    kept = codebuild.batch_delete_builds(ids=[identity])["buildsNotDeleted"]
+    assert [each["id"] for each in kept] == [identity]
+    assert codebuild.stop_build(id=identity)["build"]["id"] == identity
+    assert ended(codebuild, identity)["buildStatus"] == "STOPPED"
+    assert codebuild.stop_build(id=identity)["build"]["buildStatus"] == "STOPPED", "what is over stays as it is"
+    with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
+        codebuild.stop_build(id=f"{name}:nothing")
+
+
+def test_a_source_of_codecommit_by_branch_and_commit(server, codebuild, logs, name):
+    codecommit = server.client("codecommit")
+    about = codecommit.create_repository(repositoryName=name)["repositoryMetadata"]
+
+    def put(branch, text, parent=None):
+        content = spec(f"echo {text} $(cat file.txt)", "echo $CODEBUILD_RESOLVED_SOURCE_VERSION")
+        files = [("buildspec.yml", content.encode()), ("file.txt", text.encode())]
+        return codecommit.create_commit(
+            repositoryName=name,
+            branchName=branch,
+            putFiles=[{"filePath": path, "fileContent": content} for path, content in files],
+            **({"parentCommitId": parent} if parent else {}),
+        )["commitId"]
+
+    first = put("main", "one")
+    second = put("main", "two", first)
+    codecommit.create_branch(repositoryName=name, branchName="other", commitId=first)
+    create(codebuild, name, source={"type": "CODECOMMIT", "location": about["cloneUrlHttp"]})
+    cases = {"": second, "other": first, "refs/heads/main": second, first: first}
+    asked = {version: {"sourceVersion": version} if version else {} for version in cases}
+    started = {version: codebuild.start_build(projectName=name, **asked[version])["build"]["id"] for version in cases}
+    for version, commit in cases.items():
+        build = ended(codebuild, started[version])
+        text = {first: "one", second: "two"}[commit]
+        assert said(logs, build) == [f"{text} {text}", commit], version
+        assert build["resolvedSourceVersion"] == commit
+    lost = ended(codebuild, codebuild.start_build(projectName=name, sourceVersion="nowhere")["build"]["id"])
+    (phase,) = [each for each in lost["phases"] if each.get("phaseStatus") == "FAILED"]
+    assert phase["phaseType"] == "DOWNLOAD_SOURCE"
+    assert "nowhere" in phase["contexts"][0]["message"]
+
+
+def test_the_aws_cli(server, codebuild, name, tmp_path):
+    aws = VENVS / "sdk2" / "bin" / "aws"
+    if not aws.exists():
+        pytest.skip("no AWS CLI in .venvs/sdk2")
+
+    def cli(*words):
+        environ = server.client_environ()
+        done = subprocess.run(
+            [aws, "codebuild", *words, "--output", "json"],
+            cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    create(codebuild, name, "echo cli")
+    identity = cli("start-build", "--project-name", name)["build"]["id"]
+    ended(codebuild, identity)
+    (build,) = cli("batch-get-builds", "--ids", identity)["builds"]
+    assert build["buildStatus"] == "SUCCEEDED"
+    assert cli("list-builds-for-project", "--project-name", name)["ids"] == [identity]
+    assert name in cli("list-projects", "--sort-by", "LAST_MODIFIED_TIME", "--sort-order", "DESCENDING")["projects"]
+    assert cli("delete-project", "--name", name) == {}
+
+
+def test_the_command_line(codebuild, modelwright, name):
+    create(codebuild, name, "echo hello $WORD; test $WORD = good")
+    missing = modelwright.err("builds", "start", f"{name}x", code=2)
+    assert f"There is no build project '{name}x'." in missing
+    done = modelwright("builds", "start", name, "--variable", "WORD=good", "--follow")
+    assert "hello good" in done.stdout.splitlines()
+    assert "SUCCEEDED after" in done.stderr.splitlines()[-1]
+    failed = modelwright("builds", "start", name, "--variable", "WORD=bad", "--follow", code=1)
+    assert "hello bad" in failed.stdout.splitlines()
+    assert "FAILED: Error while executing command" in failed.stderr.splitlines()[-1]
+    rows = json.loads(modelwright.out("builds", "list", "--project", name, "--json"))
+    assert [row["buildStatus"] for row in rows] == ["FAILED", "SUCCEEDED"]
+    shown = modelwright.out("builds", "show", name)
+    assert "Reason: exit status 1" in shown
+    assert "✘  BUILD" in shown
+    assert modelwright.out("builds", "logs", rows[1]["id"]) == done.stdout
+    assert "is over" in modelwright.err("builds", "stop", rows[0]["arn"], code=2)
+
+
+def test_the_command_line_follows_and_stops(codebuild, modelwright, name):
+    create(codebuild, name, WAIT)
+    process = modelwright.start("builds", "start", name, "-f")
+    read_until(process, "begun")
+    assert modelwright.out("builds", "stop", name).endswith(" is stopping\n")
+    code, rest = ended_process(process)
+    assert (code, "STOPPED" in rest.splitlines()[-1]) == (1, True)
+    (identity,) = codebuild.list_builds_for_project(projectName=name)["ids"]
+    assert build_of(codebuild, identity)["buildStatus"] == "STOPPED"
+
+
+def test_the_command_line_acts_as_whom_it_is_told(codebuild, modelwright, name):
+    create(codebuild, name, "true")
+    user = f"viewer-{name}"
+    modelwright("users", "add", user, "--role", "viewer")
+    denied = modelwright.err("builds", "start", name, "--user", user, code=1)
+    assert f"{user} is a viewer" in denied
+    assert "has no builds yet" in modelwright.err("builds", "show", name, "--user", user, code=2)
