@@ -37,10 +37,8 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import cloudwatch, codecommit, codepipeline, events, s3
+from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
-from modelwright.services.cloudformation.stack_events import StackEvents
-from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -54,6 +52,7 @@ from modelwright.services.logs.streams import LogStreams
 from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
+from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -274,6 +273,7 @@ class Platform:
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
@@ -282,8 +282,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
-        yield "cloudformation", Stacks(**common)
-        yield "cloudformation", StackEvents(**common)
+        yield from cloudformation.services(**common, read=self.objects.read)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
