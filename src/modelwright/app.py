@@ -268,7 +268,7 @@ class Platform:
         yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**sagemaker)
-        yield "sagemaker", ModelPackages(**sagemaker)
+        yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects)
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)

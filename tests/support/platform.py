@@ -90,7 +90,7 @@ class Platform:
                     EndpointConfigs(**common, known_instance_type=known_instance_type),
                     Endpoints(**common),
                     ModelPackageGroups(**common),
-                    ModelPackages(**common),
+                    ModelPackages(**common, objects=self.objects),
                     Pipelines(**common, objects=self.objects),
                     PipelineVersions(**common),
                     PipelineExecutions(**common),
