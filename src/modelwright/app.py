@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 from modelwright import __version__
 from modelwright.config import Settings
@@ -71,6 +72,7 @@ from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
+from modelwright.serving.gates import Gates
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
@@ -122,7 +124,8 @@ class Platform:
         self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
-        self.router = Router()
+        self.router = Router(socket_into=self.runtime.socket_into)
+        self.gates = Gates(urlsplit(running.url).hostname or running.host, running.port)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -158,6 +161,7 @@ class Platform:
             credentials=self._credentials,
             now=time.time,
             routing=self.router,
+            gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
@@ -221,6 +225,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.gates.close()
         self.metrics.close()
         self.audit.close()
         self.objects.close()

@@ -41,9 +41,7 @@ def machine(tmp_path):
 
 @contextlib.contextmanager
 def started(machine, script, network=DOOR):
-    handle = machine.runtime.start(
-        machine.spec(sys._base_executable, "-c", script, image=PYTHON, network=network)
-    )
+    handle = machine.runtime.start(machine.spec(sys._base_executable, "-c", script, image=PYTHON, network=network))
     try:
         yield handle
     finally:
