@@ -21,6 +21,7 @@ from modelwright.engine.capacity import known_instance_type
 from modelwright.engine.definitions import StepOperations
 from modelwright.engine.engine import Engine
 from modelwright.images.library import LocalImages
+from modelwright.lifecycles.job_timings import Stage, stages
 from modelwright.objects.directory import DirectoryStore
 from modelwright.pipelines.definition import parse
 from modelwright.projects.catalog import Catalog
@@ -37,10 +38,8 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import cloudwatch, codecommit, codepipeline, events, s3
+from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
-from modelwright.services.cloudformation.stack_events import StackEvents
-from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -54,6 +53,7 @@ from modelwright.services.logs.streams import LogStreams
 from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
+from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -72,7 +72,9 @@ from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
+from modelwright.serving.capture import Capture
 from modelwright.serving.gates import Gates
+from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
@@ -124,7 +126,10 @@ class Platform:
         self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
-        self.router = Router(socket_into=self.runtime.socket_into)
+        measures = Measures(self.metrics.stir)
+        self.metrics.gather(measures.points)
+        self.capture = Capture(self.objects, self.database, time.time)
+        self.router = Router(measures=measures, capture=self.capture, socket_into=self.runtime.socket_into)
         self.gates = Gates(urlsplit(running.url).hostname or running.host, running.port)
         self.users = Users(
             database=self.database,
@@ -203,6 +208,7 @@ class Platform:
                 settings.region,
                 {"home": str(settings.home), "url": running.url, "version": __version__},
             ),
+            timings=self._timings,
         )
 
     async def application(self, scope: MutableMapping[str, Any], receive: server.Receive, send: server.Send) -> None:
@@ -226,6 +232,7 @@ class Platform:
         self.engine.close()
         self.router.close()
         self.gates.close()
+        self.capture.close()
         self.metrics.close()
         self.audit.close()
         self.objects.close()
@@ -271,6 +278,7 @@ class Platform:
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
@@ -279,8 +287,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
-        yield "cloudformation", Stacks(**common)
-        yield "cloudformation", StackEvents(**common)
+        yield from cloudformation.services(**common, read=self.objects.read)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
@@ -312,6 +319,10 @@ class Platform:
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _timings(self, stream: str) -> list[Stage]:
+        with self.database.read() as transaction:
+            return stages(self.history.read(transaction, stream))
 
     def _check_image(self, uri: str) -> None:
         self.images.ready(uri)

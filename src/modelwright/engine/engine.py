@@ -34,6 +34,9 @@ from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 
+PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "12"}
+"""AWS's clients in containers try as long as this server may need to start again: a container outlives it."""
+
 
 class Engine:
     """Drives everything that has an event stream, from start() to close()."""
@@ -82,7 +85,7 @@ class Engine:
 
         def environment(region: str, stream: str) -> Mapping[str, str]:
             if region not in environments:
-                environments[region] = client_environment(region)
+                environments[region] = {**PATIENT, **client_environment(region)}
             return {**environments[region], **credentials(stream)}
 
         self._jobs = Jobs(

@@ -67,6 +67,8 @@ class Fleet:
     number: int
     config: str
     variants: tuple[Variant, ...]
+    capture: Mapping[str, Any] | None = None
+    """AWS's DataCaptureConfig."""
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
@@ -166,7 +168,7 @@ def fleet_of(number: int, data: Mapping[str, Any]) -> Fleet:
         )
         for each in data["Variants"]
     )
-    return Fleet(number, data["Config"], variants)
+    return Fleet(number, data["Config"], variants, data.get("Capture"))
 
 
 # Facts

@@ -32,13 +32,14 @@ class Buckets:
         """Whether it is new. Raises InvalidBucketName."""
         check_name(name)
         with self._index.write() as transaction:
-            if find_bucket(transaction, name) is not None:
-                return False
-            transaction.execute(
-                "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
-            )
-        self._read()
-        return True
+            new = find_bucket(transaction, name) is None
+            if new:
+                transaction.execute(
+                    "INSERT INTO bucket VALUES (?, ?, ?, ?)", (name, self._now(), region, to_json(tags or {}))
+                )
+        if new or name not in self._known:  # whoever made it a moment ago may not have read it yet
+            self._read()
+        return new
 
     def find(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""

@@ -31,6 +31,7 @@ from modelwright.studio import (
     settings,
     users,
 )
+from modelwright.studio.joblogs import Timings
 from modelwright.studio.live import Live
 from modelwright.studio.outline import Parse
 from modelwright.studio.rendering import templates
@@ -59,8 +60,12 @@ _log = logging.getLogger(__name__)
 class Studio:
     """The pages below /studio."""
 
-    def __init__(self, *, door: Door, sessions: Sessions, live: Live, parse: Parse, place: Place) -> None:
-        """`parse` reads a pipeline's definition. `live` is woken by whoever changes something."""
+    def __init__(
+        self, *, door: Door, sessions: Sessions, live: Live, parse: Parse, place: Place, timings: Timings
+    ) -> None:
+        """`parse` reads a pipeline's definition. `live` is woken by whoever changes something. `timings`: where a job's
+        time went, which AWS's API does not tell of processing jobs; by its event stream's name.
+        """
         self._door = door
         self._sessions = sessions
         self._place = place
@@ -69,10 +74,10 @@ class Studio:
         pages = (
             home.routes()
             + pipelines.routes(parse)
-            + executions.routes(parse)
+            + executions.routes(parse, timings)
             + comparison.routes(parse)
             + models.routes()
-            + jobs.routes(live)
+            + jobs.routes(live, timings)
             + deployments.routes()
             + projects.routes()
             + endpoints.routes()

@@ -11,8 +11,8 @@ from typing import Any
 from starlette.responses import Response
 
 from modelwright.services.dispatch import Document
-from modelwright.studio import charts, joblogs, outline
-from modelwright.studio.joblogs import KINDS, Kind
+from modelwright.studio import charts, joblogs, outline, rerun
+from modelwright.studio.joblogs import KINDS, Kind, Timings
 from modelwright.studio.outline import Definition, Parse
 from modelwright.studio.pipelines import step_labels
 from modelwright.studio.runs import ENDED, parameters, who
@@ -23,8 +23,8 @@ PANELS = ("logs", "input", "output", "information")
 _LAST_LINES = 12
 
 
-def routes(parse: Parse) -> list[Route]:
-    pages = _Executions(parse)
+def routes(parse: Parse, timings: Timings) -> list[Route]:
+    pages = _Executions(parse, timings)
     path = "/pipelines/{name}/executions/{execution}"
     return [
         (path, ("GET",), pages.one),
@@ -35,8 +35,9 @@ def routes(parse: Parse) -> list[Route]:
 
 
 class _Executions:
-    def __init__(self, parse: Parse) -> None:
+    def __init__(self, parse: Parse, timings: Timings) -> None:
         self._parse = parse
+        self._timings = timings
 
     async def one(self, view: View) -> Response:
         arn = await _arn(view)
@@ -91,7 +92,11 @@ class _Executions:
             chosen = "logs" if job is not None else "information"
         panel["tab"] = chosen
         panel["tabs"] = [tab for tab in PANELS if tab != "logs" or job is not None]
+        panel |= {"stages": [], "again": ""}
         if job is not None:
+            panel["again"] = rerun.command(job["kind"], job["document"])
+            if chosen == "information":
+                panel["stages"] = await joblogs.timed(self._timings, job["kind"], job["name"])
             words = view.argument("words").strip()
             panel["words"] = words
             if chosen == "logs":

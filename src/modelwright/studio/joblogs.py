@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
@@ -13,6 +16,23 @@ TAIL = 400
 """Lines that a page shows; the whole log is a download away."""
 SAMPLE = 10_000
 """Lines in which metrics are looked for."""
+
+
+class Stage(Protocol):
+    """A stretch of a job's life; the last of a job that has not ended has no end."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float | None: ...
+
+
+Timings = Callable[[str], Sequence[Stage]]
+"""Where a job's time went, by its event stream's name."""
+STAGES = {"Queued": "Queued", "Image": "Image", "Inputs": "Inputs", "Run": "Run", "Outputs": "Outputs"}
+"""What the stages are called."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,28 @@ async def of_arn(view: View, kind: Kind, arn: str) -> Document | None:
         if job[f"{kind.noun}Arn"] == arn:
             return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": job[f"{kind.noun}Name"]})
     return await view.find(f"Describe{kind.noun}", **{f"{kind.noun}Name": small})
+
+
+async def timed(timings: Timings, kind: Kind, name: str) -> list[Document]:
+    """A job's stages as they are shown: `left` and `width` are thousandths of the whole. Its document was read first:
+    whoever asks may see it.
+    """
+    found = await asyncio.to_thread(timings, f"{kind.stream}{name}")
+    if not found:
+        return []
+    first, last = found[0].start, found[-1].end or time.time()
+    span = max(last - first, 0.001)
+    rows = []
+    for stage in found:
+        left = min(round((stage.start - first) / span * 1000, 1), 998.0)
+        width = max(round(((stage.end or last) - stage.start) / span * 1000, 1), 2.0)
+        rows.append(
+            {
+                "name": STAGES[stage.name], "start": stage.start, "end": stage.end, "left": left,
+                "width": min(width, 1000 - left), "colour": "ok" if stage.name == "Run" else "idle",
+            }
+        )  # fmt: skip
+    return rows
 
 
 async def tail(view: View, kind: Kind, name: str, limit: int = TAIL) -> Log:

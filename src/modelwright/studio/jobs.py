@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from modelwright.services.dispatch import Document
-from modelwright.studio import charts, joblogs
+from modelwright.studio import charts, joblogs, rerun
 from modelwright.studio.executions import live_address
-from modelwright.studio.joblogs import KINDS, Kind
+from modelwright.studio.joblogs import KINDS, Kind, Timings
 from modelwright.studio.live import Live
 from modelwright.studio.view import Route, View
 
@@ -21,14 +21,17 @@ ENDED = ("Completed", "Failed", "Stopped")
 TABS = ("logs", "metrics", "parameters", "inputs", "settings")
 
 
-def routes(live: Live) -> list[Route]:
+def routes(live: Live, timings: Timings) -> list[Route]:
     async def connect(view: View) -> Response:
         return await _live(view, live)
+
+    async def job(view: View) -> Response:
+        return await one(view, timings)
 
     return [
         ("/jobs", ("GET",), first),
         ("/jobs/{kind}", ("GET",), all_of_kind),
-        ("/jobs/{kind}/{name}", ("GET",), one),
+        ("/jobs/{kind}/{name}", ("GET",), job),
         ("/jobs/{kind}/{name}/stop", ("POST",), stop),
         ("/jobs/{kind}/{name}/log", ("GET",), download),
         ("/live", ("GET",), connect),
@@ -75,7 +78,7 @@ async def all_of_kind(view: View) -> Response:
     )  # fmt: skip
 
 
-async def one(view: View) -> Response:
+async def one(view: View, timings: Timings) -> Response:
     kind = _kind(view)
     job = await joblogs.describe(view, kind, view.argument("name"))
     name = job[f"{kind.noun}Name"]
@@ -83,8 +86,10 @@ async def one(view: View) -> Response:
     tab = tab if tab in TABS else "logs"
     status = job[f"{kind.noun}Status"]
     words = view.argument("words").strip()
-    context: dict[str, Any] = {"log": None, "lines": [], "charts": []}
-    if tab == "logs":
+    context: dict[str, Any] = {"log": None, "lines": [], "charts": [], "stages": [], "again": ""}
+    if tab == "settings":
+        context |= {"stages": await joblogs.timed(timings, kind, name), "again": rerun.command(kind, job)}
+    elif tab == "logs":
         context["log"] = await joblogs.tail(view, kind, name)
         if words:
             context["lines"] = await joblogs.search(view, kind, name, words)

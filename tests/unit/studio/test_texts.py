@@ -72,8 +72,10 @@ def in_tables():
     return {
         *(text for _, text in texts.STATUSES.values()),
         *texts.STEP_TYPES.values(),
+        texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
+        *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
         "Production", "Staging",

@@ -59,7 +59,10 @@ def make_fleet(transaction: Transaction, context: Context, config: Document) -> 
         )
     for kind, count in wanted.items():
         check_quota(kind, count)
-    return {"Config": config["EndpointConfigName"], "Variants": variants}
+    fleet: Document = {"Config": config["EndpointConfigName"], "Variants": variants}
+    if "DataCaptureConfig" in config:
+        fleet["Capture"] = config["DataCaptureConfig"]
+    return fleet
 
 
 def check_quota(kind: str, count: int) -> None:
