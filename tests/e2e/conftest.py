@@ -39,13 +39,19 @@ def good(demo):
     return demo()
 
 
-def modelwright(*arguments, home):
+def notebook(name, target, home, **parameters):
+    """Run one of the example's notebooks by the SDK's Python; what it printed is in `target`."""
+    source = ROOT / "examples" / "pose-yolov8" / name
+    return modelwright("run", "--python", str(SDK), "--output", str(target), str(source), home=home, **parameters)
+
+
+def modelwright(*arguments, home, **parameters):
     """The command as a user types it: nothing of the test's own AWS settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MODELWRIGHT_"))}
     return subprocess.run(
-        [sys.executable, "-m", "modelwright", *arguments, "--home", str(home)],
+        [sys.executable, "-m", "modelwright", *arguments],
         check=False,
         capture_output=True,
         text=True,
-        env=environment,
+        env=environment | {"MODELWRIGHT_HOME": str(home)} | parameters,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from e2e.conftest import modelwright
+from e2e.conftest import modelwright, notebook
 
 PROJECT = "pose-deploy"
 OVER = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
@@ -85,6 +85,15 @@ def test_a_wrong_instance_type_is_told_and_can_be_mended(deployed, client):
         result={"summary": "only a test", "status": "Rejected"},
     )
     assert over(pipeline, name, since=before)["status"] == "Failed", "production is not touched without its approval"
+
+
+def test_the_second_notebook_draws_what_both_endpoints_see(deployed, home, tmp_path):
+    executed = tmp_path / "test-pose-model.ipynb"
+    done = notebook("test-pose-model.ipynb", executed, home, POSE_PICTURES=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in deployed["Endpoints"]:
+        assert (tmp_path / f"{name}.jpg").read_bytes().startswith(b"\xff\xd8")
+        assert f"{name}: 1 person(s)" in executed.read_text()
 
 
 def put(repository, name, content):

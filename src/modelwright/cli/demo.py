@@ -316,7 +316,8 @@ def tell(workshop: Workshop, result: dict[str, Any], stopping: bool) -> None:
 
     def lines() -> Stack:
         gated = execution["PipelineExecutionStatus"] == "Succeeded" and not status
-        model = "none: the mAP did not reach the threshold" if gated else f"{package} {status}" if status else "none"
+        now = "Approved" if "Deployment" in result else status
+        model = "none: the mAP did not reach the threshold" if gated else f"{package} {now}" if status else "none"
         where = f"--home {console.settings.home}"
         look = ["studio", "executions list", "models list", "jobs list", "deployments list", "endpoints list"]
         look = [f"modelwright {what} {where}" for what in look]

@@ -60,8 +60,9 @@ def deploy(deployment: Deployment) -> dict[str, Any]:
     )
     execution = started(console, pipeline, begin)
     say(console, f"deployment pipeline: {pipeline}")
-    approve(deployment, pipeline, execution)
-    status = follow(console, pipeline, execution, until_waits=False)
+    told: dict[str, str] = {}
+    approve(deployment, pipeline, execution, told)
+    status = follow(console, pipeline, execution, told, until_waits=False)
     if status != "Succeeded":
         raise ConfigurationError(f"The deployment {status}. See: {console.command(f'deployments show {pipeline}')}")
     answer, picture = ask_production(deployment)
@@ -156,11 +157,11 @@ def started(console: Console, pipeline: str, since: float) -> str:
     raise ConfigurationError(f"The approval did not start {pipeline} within a minute. See the server's log.")
 
 
-def approve(deployment: Deployment, pipeline: str, execution: str) -> None:
+def approve(deployment: Deployment, pipeline: str, execution: str, told: dict[str, str]) -> None:
     """Staging, its test, then the approval: by us, or by who is asked to."""
     console = deployment.console
     command = console.command(f'deployments approve {pipeline} -m "looks right"')
-    status = follow(console, pipeline, execution, until_waits=True)
+    status = follow(console, pipeline, execution, told, until_waits=True)
     if status in OVER:
         raise ConfigurationError(f"The deployment {status}. See: {console.command(f'deployments show {pipeline}')}")
     say(console, f"production waits for an approval: {command}")
@@ -180,10 +181,13 @@ def approve(deployment: Deployment, pipeline: str, execution: str) -> None:
                 )
 
 
-def follow(console: Console, pipeline: str, execution: str, *, until_waits: bool) -> str:
-    """Tell each action's changes until the execution is over, or waits for an approval. Its status."""
+def follow(console: Console, pipeline: str, execution: str, known: dict[str, str], *, until_waits: bool) -> str:
+    """Tell each action's changes until the execution is over, or waits for an approval. Its status.
+
+    `known` is what has been told already: the status of each action, by its id.
+    """
     client = console.client("codepipeline")
-    pause, known = threading.Event(), dict[str, str]()
+    pause = threading.Event()
     while True:
         document = client.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)
         actions = client.list_action_executions(pipelineName=pipeline, filter={"pipelineExecutionId": execution})

@@ -17,7 +17,7 @@ from modelwright.engine.containers import Containers
 from modelwright.engine.deliveries import Deliveries
 from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
-from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
+from modelwright.engine.hosting import PING_INTERVAL, Gatekeeping, Hosting, NoGates, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.notebooks import Notebooks, Token
@@ -34,6 +34,9 @@ from modelwright.runtimes.base import Runtime
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
+
+PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "12"}
+"""AWS's clients in containers try as long as this server may need to start again: a container outlives it."""
 
 
 class Engine:
@@ -54,6 +57,7 @@ class Engine:
         credentials: Callable[[str], Mapping[str, str]] = lambda _: {},
         now: Callable[[], float],
         routing: Routing | None = None,
+        gates: Gatekeeping | None = None,
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
         ping_interval: float = PING_INTERVAL,
@@ -65,10 +69,10 @@ class Engine:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
         with `credentials(event stream)` of their own.
 
-        `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
-        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive;
-        `seeds(template, seed)` is the seed code of a project template, as one; `notebook_token(start)` is the secret
-        that a notebook instance is opened with.
+        `routing` is told where the instances of endpoints are, `gates` by what those with a network of their own reach
+        this server; `log_shipped(event stream)` is called when a job's log has new lines; `archive(repository's id,
+        commit, target)` writes the tree of a commit as a ZIP archive; `seeds(template, seed)` is the seed code of a
+        project template, as one; `notebook_token(start)` is the secret that a notebook instance is opened with.
         """
 
         def shipped(stream: str) -> None:
@@ -83,7 +87,7 @@ class Engine:
 
         def environment(region: str, stream: str) -> Mapping[str, str]:
             if region not in environments:
-                environments[region] = client_environment(region)
+                environments[region] = {**PATIENT, **client_environment(region)}
             return {**environments[region], **credentials(stream)}
 
         self._jobs = Jobs(
@@ -115,6 +119,7 @@ class Engine:
             folder=settings.jobs,
             client_environment=environment,
             routing=routing or NoRouting(),
+            gates=gates or NoGates(),
             now=now,
             ping_interval=ping_interval,
         )

@@ -58,6 +58,8 @@ class Context:
     """The client's address, where there is one."""
     agent: str = ""
     """What the client calls itself (User-Agent)."""
+    received: float = 0.0
+    """When the whole request had come, by `time.perf_counter`; 0 where it did not come by a wire."""
     behalf: tuple[str, ...] = ()
     """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 

@@ -66,11 +66,12 @@ class MetricBuffer:
     def flush(self) -> None:
         """All points so far are in the database."""
         with self._writing:
+            with self._lock:
+                self._due = False  # what comes from now on is for the next time
             gathered = [point for source in self._sources for point in source()]
             with self._lock:
                 self._add(gathered, fine=False)
                 points, self._points = self._points, {}
-                self._due = False
             now = self._now()
             tidy = now - self._tidied > HOUR
             if not points and not tidy:

@@ -462,6 +462,10 @@ KOREAN: Mapping[str, str] = {
     "{free} free of {total}": "{total} 중 {free} 남음",
     "{name} could not be uploaded:": "{name} 파일을 올리지 못했습니다.",
     "{name}: {count} values from {low} to {high}, last {last}": "{name}: 값 {count}개, 최소 {low}, 최대 {high}, 마지막 {last}",
+    "{seconds} s": "{seconds}초",
+    "{minutes} min {seconds} s": "{minutes}분 {seconds}초",
+    "{hours} h {minutes} min": "{hours}시간 {minutes}분",
+    "none yet": "아직 없음",
     "{title}: {y} over {x}, area {area}": "{title}: {x}에 따른 {y}, 면적 {area}",
     "{what}": "{what}",
 }

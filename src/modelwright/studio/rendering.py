@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
-from modelwright.studio.texts import LANGUAGES, STATUSES, STEP_TYPES
+from modelwright.studio.texts import HOURS, LANGUAGES, MINUTES, SECONDS, STATUSES, STEP_TYPES, Texts
 from modelwright.studio.view import link
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -40,7 +41,7 @@ def templates(static: Path) -> Environment:
         static=address, link=link, when=when, elapsed=elapsed, colour=colour, status_text=status_text,
         languages=LANGUAGES, step_types=STEP_TYPES,
     )  # fmt: skip
-    environment.filters.update(size=size, pretty=pretty, number=number, duration=duration)
+    environment.filters.update(size=size, pretty=pretty, number=number, duration=_duration)
     return environment
 
 
@@ -65,28 +66,34 @@ def when(seconds: float | None, *, relative: bool = False) -> Markup:
     )
 
 
-def elapsed(start: float | None, end: float | None) -> Markup:
+@pass_context
+def elapsed(page: Context, start: float | None, end: float | None) -> Markup:
     """A stretch of time; one without an end goes on counting in the page's script."""
     if start is None:
         return Markup('<span class="faint">–</span>')
     if end is not None:
-        return Markup('<span class="number">{}</span>').format(duration(end - start))
+        return Markup('<span class="number">{}</span>').format(duration(end - start, page["t"]))
     return Markup('<span class="number" data-since="{}">{}</span>').format(
-        int(start * 1000), duration(time.time() - start)
+        int(start * 1000), duration(time.time() - start, page["t"])
     )
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`."""
+@pass_context
+def _duration(page: Context, seconds: float) -> str:
+    return duration(seconds, page["t"])
+
+
+def duration(seconds: float, texts: Texts) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, in the reader's language."""
     seconds = max(0.0, seconds)
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return texts(SECONDS, seconds=f"{seconds:.1f}")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return texts(SECONDS, seconds=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+        return texts(MINUTES, minutes=whole // 60, seconds=f"{whole % 60:02}")
+    return texts(HOURS, hours=whole // 3600, minutes=f"{whole % 3600 // 60:02}")
 
 
 def size(count: float) -> str:

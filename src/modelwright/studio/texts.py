@@ -26,6 +26,9 @@ class Texts:
 
 LANGUAGES = {"en": Texts("en", "English", {}), "ko": Texts("ko", "한국어", KOREAN)}
 
+SECONDS, MINUTES, HOURS = "{seconds} s", "{minutes} min {seconds} s", "{hours} h {minutes} min"
+"""Stretches of time; `page.js` says those that go on."""
+
 STATUSES: Mapping[str, tuple[str, str]] = {
     "Executing": ("run", "Executing"),
     "InProgress": ("run", "In progress"),

@@ -13,6 +13,7 @@ from modelwright.studio.endpoints import presented
 from modelwright.studio.executions import bars
 from modelwright.studio.rendering import duration, number, size
 from modelwright.studio.reports import flatten
+from modelwright.studio.texts import LANGUAGES
 
 CONDITION = {"Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}], "ElseSteps": []}
 
@@ -164,9 +165,10 @@ def test_reports_are_flattened():
 
 
 def test_figures_are_short():
-    assert [duration(s) for s in (-1, 0.44, 12.3, 59.7, 185, 7620)] == [
+    assert [duration(s, LANGUAGES["en"]) for s in (-1, 0.44, 12.3, 59.7, 185, 7620)] == [
         "0.0 s", "0.4 s", "12 s", "1 min 00 s", "3 min 05 s", "2 h 07 min",
     ]  # fmt: skip
+    assert [duration(s, LANGUAGES["ko"]) for s in (0.44, 185, 7620)] == ["0.4초", "3분 05초", "2시간 07분"]
     assert [size(n) for n in (0, 1023, 1536, 3 << 30)] == ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]
     assert [number(v) for v in (0.81234567, 12, True, "NaN")] == ["0.81235", "12", "True", "NaN"]
 

@@ -72,6 +72,7 @@ def in_tables():
     return {
         *(text for _, text in texts.STATUSES.values()),
         *texts.STEP_TYPES.values(),
+        texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
         *joblogs.STAGES.values(),

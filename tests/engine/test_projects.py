@@ -1,0 +1,263 @@
+"""Projects by their official clients, on a server that is killed: `model-deploy` from an approval to production.
+
+The model only answers and says which version it is; everything else is the real thing.
+"""
+
+import threading
+
+import pytest
+from botocore.exceptions import ClientError
+
+from support.deployments import Deployment
+from support.server import serving
+from support.waiting import until
+
+ACTIONS = (
+    "ModelDeployInfraCode",
+    "BuildDeploymentTemplates",
+    "DeployResourcesStaging",
+    "TestStaging",
+    "ApproveDeployment",
+    "DeployResourcesProd",
+)
+TINY = """\
+Description: A bucket for {words}
+Parameters:
+  SageMakerProjectName: {{Type: String}}
+  Suffix: {{Type: String, AllowedPattern: "[a-z]+", Default: data}}
+Resources:
+  Bucket:
+    Type: AWS::S3::Bucket
+    Properties: {{BucketName: !Sub "${{SageMakerProjectName}}-${{Suffix}}"}}
+  Log:
+    Type: AWS::Logs::LogGroup
+    Properties: {{LogGroupName: !Sub "/projects/${{SageMakerProjectName}}", RetentionInDays: {days}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("projects") / "home") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(server):
+    """Made by a server that is killed twice meanwhile; its pipeline has run once, before there was a version."""
+    project = Deployment(server).make(wait=False)
+    for wanted in ("bucket", "pipeline"):
+        until(lambda wanted=wanted: wanted in made(project))
+        again(server)
+    assert project.settled()["ProjectStatus"] == "CreateCompleted", project.describe()
+    yield project
+    project.clean()
+
+
+def made(project):
+    """What the project's stack has begun to make, in words."""
+    words = {"AWS::S3::Bucket": "bucket", "AWS::CodePipeline::Pipeline": "pipeline"}
+    stacks = project.client("cloudformation").describe_stacks()["Stacks"]
+    tagged = [each for each in stacks if {"Key": "sagemaker:project-id", "Value": project.id} in each["Tags"]]
+    if not tagged:
+        return set()
+    found = project.client("cloudformation").describe_stack_resources(StackName=tagged[0]["StackId"])["StackResources"]
+    return {words.get(each["ResourceType"]) for each in found}
+
+
+def again(server):
+    """Kill it, and start it in the same place."""
+    port = server.running.port
+    server.kill()
+    server.start(port)
+
+
+@pytest.fixture(scope="module")
+def developer(server):
+    iam = server.client("iam")
+    iam.create_user(UserName="dev")
+    iam.add_user_to_group(UserName="dev", GroupName="developer")
+    made = iam.create_access_key(UserName="dev")["AccessKey"]
+    return Key(made["AccessKeyId"], made["SecretAccessKey"])
+
+
+class Key:
+    def __init__(self, identity, secret):
+        self.id, self.secret = identity, secret
+
+
+def refused(code, call, *given, says=""):
+    with pytest.raises(ClientError) as error:
+        call(*given)
+    assert error.value.response["Error"]["Code"] == code
+    assert says in error.value.response["Error"]["Message"]
+
+
+def test_it_goes_on_after_a_kill_at_every_stage(project, server):
+    """Each action runs once, each stack is made once, and production is not there before its approval."""
+    first = project.first_over()
+    assert "There is no approved version" in project.log(first, "BuildDeploymentTemplates")
+    project.put("A question for staging", {
+        "test/requests/a.json": b'{"a": [1, 2]}',
+        "test/requests/a.json.expected.json": b'{"a": [1, {"atLeast": 2}]}',
+    })  # fmt: skip
+    project.ended(project.newer({first}))
+    before = project.ids()
+    project.approve_version(project.version("v1"))
+    execution = project.newer(before)
+    for name in ACTIONS[:4]:
+        project.reaches(execution, name)
+        again(server)
+    token = project.token(execution)
+    assert project.endpoints() == {f"{project.name}-staging": "InService"}
+    again(server)
+    assert project.token(execution) == token
+    assert project.serves("staging") == "v1"
+    assert project.stacks("prod") == []
+    project.answer(token)
+    project.reaches(execution, ACTIONS[5])
+    again(server)
+    assert project.ended(execution) == "Succeeded", project.problems()
+    assert project.serves("prod") == "v1"
+    actions = project.actions(execution)
+    assert sorted(actions) == sorted(ACTIONS)
+    assert {each["status"] for each in actions.values()} == {"Succeeded"}
+    assert project.builds(execution) == 2
+    for stage in ("staging", "prod"):
+        assert project.stacks(stage) == ["CREATE_COMPLETE"]
+        assert project.made_once(stage)
+
+
+def test_an_approval_that_comes_twice_late_or_from_a_developer(project, developer):
+    before = project.ids()
+    project.client("codepipeline").start_pipeline_execution(name=project.pipeline)
+    execution = project.newer(before)
+    token = project.token(execution)
+    refused("AccessDeniedException", project.of(developer).answer, token, says="an admin may")
+    refused("AccessDeniedException", project.of(developer).answer, token, "Rejected", says="an admin may")
+    assert project.token(execution) == token
+    project.answer(token, "Rejected", "not this one")
+    refused("ApprovalAlreadyCompletedException", project.answer, token, says="rejected already, by")
+    assert project.ended(execution) == "Failed"
+    refused("ApprovalAlreadyCompletedException", project.answer, token)
+    before = project.ids()
+    project.client("codepipeline").start_pipeline_execution(name=project.pipeline)
+    late = project.newer(before)
+    token = project.token(late)
+    project.client("codepipeline").stop_pipeline_execution(
+        pipelineName=project.pipeline, pipelineExecutionId=late, abandon=True, reason="too late"
+    )
+    assert project.ended(late) == "Stopped"
+    refused("InvalidApprovalTokenException", project.answer, token, says="not that of an approval")
+    assert project.serves("prod") == "v1"
+
+
+def test_a_wrong_instance_type_and_a_push_during_its_build(project):
+    """Each execution builds the commit that it began with."""
+    good = project.file("staging-config.json")
+    before = project.ids()
+    wrong = project.put("Larger", {"staging-config.json": good.replace(b"ml.m5.large", b"ml.m5.4xlarge")})
+    failing = project.newer(before)
+    project.reaches(failing, "BuildDeploymentTemplates")
+    mended = project.put("As it was", {"staging-config.json": good})
+    passing = project.newer(before | {failing})
+    assert project.ended(failing) == "Failed"
+    reason = project.problem(failing, "DeployResourcesStaging")
+    assert "ml.m5.4xlarge is not supported" in reason
+    assert "Supported instance types: ml.m5.large, ml.c5.xlarge" in reason
+    token = project.token(passing)
+    assert [project.revision(each) for each in (failing, passing)] == [wrong, mended]
+    assert project.serves("staging") == "v1"
+    project.answer(token, "Rejected")
+    assert project.ended(passing) == "Failed"
+    assert project.serves("prod") == "v1"
+
+
+def test_versions_that_are_approved_within_a_second(project):
+    """One holds staging; of two that come at once the newer goes on and reaches production."""
+    before = project.ids()
+    project.client("codepipeline").start_pipeline_execution(name=project.pipeline)
+    holding = project.newer(before)
+    token = project.token(holding)
+    arns = [project.version(name) for name in ("v2", "v3")]
+    threads = [threading.Thread(target=project.approve_version, args=(arn,)) for arn in arns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: len(project.ids() - before) == 3)
+    known = [each["pipelineExecutionId"] for each in project.executions()]
+    newer, older = (each for each in known if each not in before and each != holding)
+    assert project.ended(older) == "Superseded"
+    project.answer(token, "Rejected", "there is a newer one")
+    project.answer(project.token(newer))
+    assert project.ended(newer) == "Succeeded"
+    assert {name: project.serves(name) for name in ("staging", "prod")} == {"staging": "v3", "prod": "v3"}
+    assert "DeployResourcesStaging" not in project.actions(older)
+    assert "DeployResourcesProd" not in project.actions(holding)
+
+
+def test_delete_takes_all_that_it_made(project, server, developer):
+    refused("AccessDeniedException", project.of(developer).delete, says="which has a manual approval")
+    project.delete()
+    again(server)
+    refused("ValidationException", project.delete, says="DeleteInProgress")
+    project.gone()
+    assert project.endpoints() == {}
+    left = [(service, name) for service, names in project.everything().items() for name in names if project.id in name]
+    assert left == [], left
+    groups = project.client("sagemaker").list_model_packages(ModelPackageGroupName=project.name)
+    assert len(groups["ModelPackageSummaryList"]) == 3
+
+
+def test_a_template_of_ones_own(server, tmp_path):
+    own = server.settings.home / "project-templates"
+    own.mkdir()
+    project = Deployment(server, "own")
+    (own / "tiny.yml").write_text(TINY.format(words="data", days=7))
+    project.create("tiny", Suffix="logs")
+    found = project.settled()
+    assert found["ProjectStatus"] == "CreateCompleted", found
+    assert project.buckets() == ["own-logs"]
+    assert project.retention() == 7
+    project.client("s3").put_object(Bucket="own-logs", Key="a", Body=b"b")
+
+    (own / "tiny.yml").write_text(TINY.format(words="data", days=14))
+    client = project.client("sagemaker")
+    client.update_project(ProjectName="own", ProjectDescription="new words")
+    assert (project.describe()["ProjectDescription"], project.retention()) == ("new words", 7)
+    update = {"ProvisioningParameters": [{"Key": "Suffix", "Value": "logs"}]}
+    client.update_project(ProjectName="own", ServiceCatalogProvisioningUpdateDetails=update)
+    assert project.settled()["ProjectStatus"] == "UpdateCompleted"
+    assert project.retention() == 14
+    wrong = {"ProvisioningParameters": [{"Key": "Nothing", "Value": "x"}]}
+    with pytest.raises(ClientError, match=r"has no parameter .Nothing.\. It has Suffix"):
+        client.update_project(ProjectName="own", ServiceCatalogProvisioningUpdateDetails=wrong)
+    wrong = {"ProvisioningParameters": [{"Key": "Suffix", "Value": "Capital"}]}
+    client.update_project(ProjectName="own", ServiceCatalogProvisioningUpdateDetails=wrong)
+    found = project.settled()
+    assert found["ProjectStatus"] == "UpdateFailed"
+    assert "Suffix" in found["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductStatusMessage"]
+    project.delete()
+    project.gone()
+    assert project.buckets() == []
+
+
+def test_a_project_that_can_not_be_made(server):
+    project = Deployment(server, "impossible")
+    project.client("s3").create_bucket(Bucket="impossible-taken")
+    (server.settings.home / "project-templates" / "tiny.yml").write_text(TINY.format(words="data", days=7))
+    with pytest.raises(ClientError, match="There is no project template 'nothing'"):
+        project.create("nothing")
+    with pytest.raises(ClientError, match="needs a value for: SourceModelPackageGroupName"):
+        project.create("model-deploy")
+    assert project.names() == []
+    project.create("tiny", Suffix="taken")
+    found = project.settled()
+    assert found["ProjectStatus"] == "CreateFailed"
+    reason = found["ServiceCatalogProvisionedProductDetails"]["ProvisionedProductStatusMessage"]
+    assert "Bucket" in reason
+    assert "impossible-taken already exists" in reason
+    project.delete()
+    project.gone()
+    assert project.buckets() == ["impossible-taken"], "it was there before"
+    assert project.client("cloudformation").describe_stacks()["Stacks"] == []

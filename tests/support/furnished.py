@@ -1,0 +1,580 @@
+"""A home in which much has happened: what Studio shows a team, in times that are always the same.
+
+Nothing of it has run here: the services write what they write, and this plays the engine. The streams are then closed,
+so that a server which is started on the home leaves all as it is. Pictures and the tests of every page use it.
+"""
+
+import json
+
+from sqlalchemy import update
+
+from modelwright.lifecycles import codepipeline, execution
+from modelwright.lifecycles.codepipeline_state import Pipeline
+from modelwright.server.keys import Keys
+from modelwright.services.dispatch import Context
+from modelwright.store.codepipelines import save, stream_of
+from modelwright.store.database import Database, stream_table
+from modelwright.store.history import Event, History
+from modelwright.store.logs import put_log_events
+from modelwright.store.resources import find_resource, replace_resource
+from support.codepipelines import World, action, pipeline, stage
+from support.doors import ACCOUNT, ROLE, Clock, Door
+from support.pipelines import add_pipelines, token
+
+START = 1_772_416_800.0
+"""2 March 2026, 11:00 in Seoul."""
+NOW = START + 7 * 86_400
+"""When the pictures are taken."""
+REGION = "us-east-1"
+BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pose-yolov8:1"
+LONG = "a-name-as-long-as-people-make-them-when-they-put-the-date-and-the-branch-and-everything-into-it"
+METRICS = [
+    {"Name": "train:loss", "Regex": "loss=([0-9.]+)"},
+    {"Name": "validation:pose_mAP50", "Regex": "pose_mAP50=([0-9.]+)"},
+]
+FAILURE = (
+    "AlgorithmError: the container ended with exit code 1: ValueError: train/labels/000113.txt has 55 columns, not 56"
+)
+
+
+class Furnished:
+    """Fills a home that no server has been started on."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.database = Database(settings.database_url)
+        self.history = History("earlier")
+        self.clock = Clock(START)
+        self.door = add_pipelines(Door(self.database, self.history, self.clock), objects=None)
+        admin = Keys.open(settings.credentials, settings.account).admin.principal
+        self.door.context = Context(ACCOUNT, REGION, admin)
+        self.deployments = World(self.database, self.history, self.clock)
+        self.deployments.context = self.door.context
+
+    def close(self):
+        """The engine of a server leaves alone what has ended."""
+        with self.database.write() as transaction:
+            transaction.execute(update(stream_table).values(ended=True))
+        self.database.close()
+
+    # Model building
+
+    def pipeline(self, name, steps, parameters=()):
+        definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": list(parameters), "Steps": list(steps)}
+        self.door(
+            "CreatePipeline", PipelineName=name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE,
+            ClientRequestToken=token(name),
+        )  # fmt: skip
+
+    def run(self, name, title, plays, stop=False, **values):
+        """An execution; `plays` has for each step how it goes: seconds, or (seconds, why it failed), or "running"."""
+        arn = self.door(
+            "StartPipelineExecution", PipelineName=name, PipelineExecutionDisplayName=title,
+            ClientRequestToken=token((name, title)),
+            **({"PipelineParameters": [{"Name": k, "Value": str(v)} for k, v in values.items()]} if values else {}),
+        )["PipelineExecutionArn"]  # fmt: skip
+        while True:
+            state = self._decided(arn)
+            waiting = [run for run in state.runs.values() if run.status == "Starting"]
+            if not waiting or (plays[waiting[0].name] == "running" and len(waiting) == 1):
+                break
+            for each in waiting:
+                play = plays[each.name]
+                if play == "running":
+                    continue
+                self._play(arn, state, each.name, play)
+        for each in waiting:
+            self._tell(
+                arn, ("StepStarted", {"step": each.name, "metadata": self._job(arn, state, each.name, None, "")})
+            )
+        if stop:
+            self.door("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken=token(("stop", title)))
+            self._decided(arn)
+            for each in waiting:
+                self._tell(arn, ("StepEnded", {"step": each.name, "status": "Stopped"}))
+            self._decided(arn)
+        self.clock.advance(3600)
+        return arn
+
+    def _play(self, arn, state, name, play):
+        seconds, failure = play if isinstance(play, tuple) else (play, "")
+        step, data = state.step(name), {"step": name}
+        if step.type == "Condition":
+            data |= {
+                "status": "Succeeded",
+                "outcome": bool(seconds),
+                "metadata": {"Condition": {"Outcome": str(bool(seconds))}},
+            }
+        else:
+            metadata = self._job(arn, state, name, seconds, failure)
+            self._tell(arn, ("StepStarted", {"step": name, "metadata": metadata}))
+            self.clock.advance(seconds)
+            data |= {"status": "Failed" if failure else "Succeeded", "metadata": metadata}
+            if failure:
+                data["failure_reason"] = failure
+        self._tell(arn, ("StepEnded", data))
+
+    def _job(self, arn, state, name, seconds, failure):
+        """The metadata of a step that runs a job, with the job and its log."""
+        step = state.step(name)
+        if step.type not in ("Training", "Processing"):
+            return {}
+        job = f"pipelines-{arn[-12:]}-{name}"[:63]
+        noun, status = f"{step.type}Job", "Failed" if failure else "InProgress" if seconds is None else "Completed"
+        request = json.loads(json.dumps(step.arguments))
+        document = self.job(noun, job, request, status, seconds or 0, failure)
+        return {noun: {"Arn": document[f"{noun}Arn"]}}
+
+    def job(self, noun, name, request, status, seconds, failure="", lines=None):
+        self.door(f"Create{noun}", **{f"{noun}Name": name}, **_plain(request))
+        at = self.clock.time
+        with self.database.write() as transaction:
+            document = find_resource(transaction, noun, name)
+            end = at + seconds
+            document |= {f"{noun}Status": status, "LastModifiedTime": end}
+            document[noun.replace("Job", "StartTime")] = at + 1
+            if status != "InProgress":
+                document[noun.replace("Job", "EndTime")] = end
+            if failure:
+                document["FailureReason"] = failure
+            if noun == "TrainingJob":
+                document |= _trained(name, status, at, end)
+            replace_resource(transaction, noun, name, document, modified=end, status=status)
+            log = lines or (_training_log(failure) if noun == "TrainingJob" else _evaluation_log())
+            if status == "InProgress":
+                log = log[: len(log) // 2]
+            stamped = [(int((at + 2 + i * (seconds or 60) / len(log)) * 1000), line) for i, line in enumerate(log)]
+            put_log_events(transaction, f"/aws/sagemaker/{noun}s", f"{name}/algo-1-{int(at)}", stamped, int(end * 1000))
+        return document
+
+    def _decided(self, arn):
+        while facts := execution.decide(self._state(arn)):
+            for fact in facts:
+                self._tell(arn, fact)
+        return self._state(arn)
+
+    def _state(self, arn):
+        with self.database.read() as transaction:
+            events = self.history.read(transaction, f"execution/{arn[-12:]}")
+        return execution.fold((event.kind, event.data, event.time) for event in events)
+
+    def _tell(self, arn, fact):
+        identity, now = arn[-12:], self.clock.time
+        with self.database.write() as transaction:
+            self.history.append(transaction, f"execution/{identity}", [Event(*fact, now)])
+            document = find_resource(transaction, "PipelineExecution", identity)
+            document, status = {**document, "LastModifiedTime": now}, None
+            if fact[0] == "ExecutionEnded":
+                status = document["PipelineExecutionStatus"] = fact[1]["status"]
+                if "failure_reason" in fact[1]:
+                    document["FailureReason"] = fact[1]["failure_reason"]
+            replace_resource(transaction, "PipelineExecution", identity, document, modified=now, status=status)
+
+    # Deployment
+
+    def deployment(self, name, stages, endings):
+        """A pipeline and its first execution. `endings`: action → (seconds, detail), (seconds, detail, status), or a
+        comment of whom an approval was given by; an approval that isn't named waits."""
+        self.deployments("CreatePipeline", pipeline=pipeline(*stages, name=name))
+        self.release(name, endings)
+
+    def release(self, name, endings):
+        while True:
+            with self.database.write() as transaction:
+                state = Pipeline(name=name)
+                for event in self.history.read(transaction, stream_of(name)):
+                    state = codepipeline.apply(state, event.kind, event.data, event.time)
+                facts = codepipeline.decide(state) or self._acted(state, endings)
+                if not facts:
+                    return
+                events = [Event(kind, data, self.clock.time) for kind, data in facts]
+                for event in events:
+                    state = codepipeline.apply(state, event.kind, event.data, event.time)
+                self.history.append(transaction, stream_of(name), events)
+                save(transaction, self.door.events, state, events)
+
+    def _acted(self, state, endings):
+        for effect in codepipeline.outstanding(state):
+            run = state.action(effect.key)
+            ending = endings.get(run.name)
+            if run.status == "Starting" and (ending is None or run.is_approval):
+                return [("ActionStarted", {"action": run.id, "detail": {}})]
+            if ending is None:
+                continue
+            if run.is_approval:
+                self.clock.advance(1800)
+                by = self.door.context.principal.arn
+                return [("ApprovalGiven", {"action": run.id, "status": "Approved", "summary": ending, "by": by})]
+            seconds, detail, *status = ending
+            self.clock.advance(seconds)
+            return [
+                ("ActionEnded", {"action": run.id, "status": status[0] if status else "Succeeded", "detail": detail})
+            ]
+        return []
+
+
+def _plain(request):
+    """Arguments with what the pipeline would have put in."""
+    if isinstance(request, dict):
+        return "s3://earlier/place" if "Get" in request else {key: _plain(value) for key, value in request.items()}
+    return [_plain(item) for item in request] if isinstance(request, list) else request
+
+
+def _trained(name, status, at, end):
+    stages = [("Starting", 2), ("Downloading", 6), ("Training", 0), ("Uploading", 4)]
+    transitions, begin = [], at
+    for stage_name, seconds in stages:
+        finish = begin + seconds if seconds else max(begin + 1, end - 4)
+        transitions.append({"Status": stage_name, "StartTime": begin, "EndTime": finish, "StatusMessage": stage_name})
+        begin = finish
+    found = {
+        "SecondaryStatus": "Completed" if status == "Completed" else "Failed",
+        "SecondaryStatusTransitions": transitions,
+    }
+    if status == "Completed":
+        found["ModelArtifacts"] = {"S3ModelArtifacts": f"s3://{BUCKET}/models/{name}/output/model.tar.gz"}
+        found["FinalMetricDataList"] = [
+            {"MetricName": "validation:pose_mAP50", "Value": 0.8714, "Timestamp": end},
+            {"MetricName": "train:loss", "Value": 0.2931, "Timestamp": end},
+        ]
+    else:
+        found["SecondaryStatus"] = status if status == "Failed" else "Training"
+    return found
+
+
+def _training_log(failure):
+    lines = ["epochs=20 imgsz=160 batch=16 lr0=0.001 optimizer=adamw", "train: 200 images, val: 24 images"]
+    if failure:
+        return [
+            *lines,
+            "Traceback (most recent call last):",
+            '  File "/opt/ml/code/train.py", line 84, in <module>',
+            "    data = read(Path(os.environ['SM_CHANNEL_TRAIN']))",
+            '  File "/opt/ml/code/train.py", line 31, in read',
+            "ValueError: train/labels/000113.txt has 55 columns, not 56",
+        ]
+    for epoch in range(1, 21):
+        loss, score = 2.4 / epoch**0.7, 0.89 * (1 - 0.86**epoch)
+        lines.append(f"epoch={epoch}/20 loss={loss:.4f} pose_mAP50={score:.4f}")
+    return [*lines, "best weights: /opt/ml/model/best.pt"]
+
+
+def _evaluation_log():
+    return [
+        "40 images of the test split",
+        "mAP50=0.8714 mAP50-95=0.6122",
+        "written: /opt/ml/processing/evaluation/evaluation.json",
+    ]
+
+
+def _train(name="PoseTrain", after=()):
+    arguments = {
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File", "MetricDefinitions": METRICS},
+        "RoleArn": ROLE,
+        "HyperParameters": {"epochs": {"Get": "Parameters.Epochs"}, "imgsz": "160", "batch": "16"},
+        "InputDataConfig": [
+            {
+                "ChannelName": channel,
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/pose/{channel}"}},
+            }
+            for channel in ("train", "val")
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/models"},
+        "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    }
+    return {"Name": name, "Type": "Training", "Arguments": arguments, **({"DependsOn": list(after)} if after else {})}
+
+
+def _process(name, source, after=()):
+    arguments = {
+        "AppSpecification": {"ImageUri": IMAGE},
+        "RoleArn": ROLE,
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
+        },
+        "ProcessingInputs": [
+            {
+                "InputName": "data",
+                "S3Input": {
+                    "S3Uri": source, "LocalPath": "/opt/ml/processing/data", "S3DataType": "S3Prefix",
+                    "S3InputMode": "File",
+                },
+            }
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "result",
+                    "S3Output": {
+                        "S3Uri": f"s3://{BUCKET}/{name.lower()}", "LocalPath": "/opt/ml/processing/out",
+                        "S3UploadMode": "EndOfJob",
+                    },
+                }
+            ]
+        },
+    }  # fmt: skip
+    return {"Name": name, "Type": "Processing", "Arguments": arguments, **({"DependsOn": list(after)} if after else {})}
+
+
+def _pose_steps():
+    container = {"Image": IMAGE, "ModelDataUrl": {"Get": "Steps.PoseTrain.ModelArtifacts.S3ModelArtifacts"}}
+    register = {
+        "Name": "PoseModel-RegisterModel", "Type": "RegisterModel",
+        "Arguments": {
+            "ModelPackageGroupName": "PoseYOLOv8", "ModelApprovalStatus": "PendingManualApproval",
+            "InferenceSpecification": {
+                "Containers": [container], "SupportedContentTypes": ["image/jpeg"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+        },
+    }  # fmt: skip
+    good = {"Type": "GreaterThanOrEqualTo", "LeftValue": 1, "RightValue": {"Get": "Parameters.Threshold"}}
+    weak = {"Name": "NotGoodEnough", "Type": "Fail", "Arguments": {"ErrorMessage": "mAP50 is below the threshold."}}
+    gate = {
+        "Name": "PoseMAPCondition", "Type": "Condition", "DependsOn": ["PoseEval"],
+        "Arguments": {
+            "Conditions": [good],
+            "IfSteps": [_train("PoseModel-RepackModel-0"), {**register, "DependsOn": ["PoseModel-RepackModel-0"]}],
+            "ElseSteps": [weak],
+        },
+    }  # fmt: skip
+    return [
+        _process("PosePrepare", f"s3://{BUCKET}/raw"),
+        _train("PoseTrain", ["PosePrepare"]),
+        _process("PoseEval", f"s3://{BUCKET}/pose/test", ["PoseTrain"]),
+        gate,
+    ]
+
+
+PARAMETERS = [
+    {"Name": "Epochs", "Type": "Integer", "DefaultValue": 20},
+    {"Name": "Threshold", "Type": "Float", "DefaultValue": 0.5},
+    {"Name": "Model", "Type": "String", "DefaultValue": "yolov8n-pose", "EnumValues": ["yolov8n-pose", "yolov8s-pose"]},
+]
+GOOD = {
+    "PosePrepare": 21, "PoseTrain": 186, "PoseEval": 24, "PoseMAPCondition": True, "PoseModel-RepackModel-0": 9,
+    "PoseModel-RegisterModel": 1,
+}  # fmt: skip
+
+
+def furnish(settings):
+    """Everything. `finish` adds what only a running server can."""
+    home = Furnished(settings)
+    home.pipeline("PoseYOLOv8", _pose_steps(), PARAMETERS)
+    runs = [
+        home.run("PoseYOLOv8", "baseline", GOOD),
+        home.run("PoseYOLOv8", "new-labels", {**GOOD, "PoseTrain": (31, FAILURE)}),
+        home.run("PoseYOLOv8", "new-labels-2", {**GOOD, "PoseTrain": 201}, Epochs=30),
+        home.run("PoseYOLOv8", "larger-images", {**GOOD, "PoseTrain": "running"}, stop=True, Epochs=60),
+        home.run("PoseYOLOv8", "march-data", {**GOOD, "PoseTrain": 214}, Epochs=30),
+    ]
+    _models(home, [runs[0], runs[2], runs[4]])
+    home.pipeline("HandTracking", [_train("Train")], PARAMETERS)
+    home.run("HandTracking", "nightly-0301", {"Train": 95})
+    home.run("HandTracking", "nightly-0302", {"Train": (12, FAILURE)})
+    home.pipeline("Empty", [_train("Train")], PARAMETERS)
+    _extreme(home)
+    _deployments(home)
+    home.clock.time = NOW - 300
+    home.run("PoseYOLOv8", "april-data", {**GOOD, "PoseEval": "running"}, Epochs=30)
+    home.clock.time = NOW
+    home.close()
+
+
+def _models(home, executions):
+    home.door(
+        "CreateModelPackageGroup",
+        ModelPackageGroupName="PoseYOLOv8",
+        ModelPackageGroupDescription="Key points of people, for the gym's cameras",
+    )
+    home.door("CreateModelPackageGroup", ModelPackageGroupName="HandTracking")
+    for number, arn in enumerate(executions):
+        source = {"ContentType": "application/json", "S3Uri": f"s3://{BUCKET}/poseeval/evaluation.json"}
+        job = f"pipelines-{arn[-12:]}-PoseTrain"
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/models/{job}/output/model.tar.gz"}
+        package = home.door(
+            "CreateModelPackage",
+            ModelPackageGroupName="PoseYOLOv8",
+            ModelPackageDescription=("The first one", "Labels mended by hand", "With the photos of March")[number],
+            ModelApprovalStatus="PendingManualApproval",
+            ModelMetrics={"ModelQuality": {"Statistics": source}},
+            MetadataProperties={"GeneratedBy": arn},
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["image/jpeg"],
+                "SupportedResponseMIMETypes": ["application/json"],
+                "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
+            },
+        )["ModelPackageArn"]
+        home.clock.advance(600)
+        if number < 2:
+            status = ("Approved", "Rejected")[number]
+            home.door(
+                "UpdateModelPackage",
+                ModelPackageArn=package,
+                ModelApprovalStatus=status,
+                ApprovalDescription=("Good on the test photos", "Worse on children")[number],
+            )
+
+
+def _extreme(home):
+    """Long names, the most steps that there may be, and everything failed."""
+    steps, plays = [], {}
+    for number in range(50):
+        name = f"Step-{number:02d}-{LONG[:50]}" if number % 7 == 0 else f"Step-{number:02d}"
+        after = [
+            steps[each]["Name"] for each in sorted({number - 6, number - 6 + number % 3 - 1}) if 0 <= each < number
+        ]
+        steps.append(_train(name[:64], after))
+        plays[name[:64]] = 30 + number * 7 % 40
+    home.pipeline("Wide", steps, PARAMETERS)
+    home.run("Wide", "fifty-steps", plays)
+    reason = "AlgorithmError: " + " ".join(["/opt/ml/input/data/train/" + "x" * 120] * 3)
+    home.run("Wide", LONG[:80], dict.fromkeys(plays, (3, reason)))
+    home.pipeline(
+        LONG,
+        [_train("Train-" + LONG[:50])],
+        [*PARAMETERS, {"Name": LONG.replace("-", ""), "Type": "String", "DefaultValue": LONG * 5}],
+    )
+    home.run(LONG, LONG[:79] + "0", {"Train-" + LONG[:50]: (2, reason)})
+    home.door("CreateModelPackageGroup", ModelPackageGroupName=LONG[:63])
+
+
+def _deployments(home):
+    question = "PoseYOLOv8 version 1 has passed the tests of staging. Deploy it to production?"
+    built = {"inputs": ["SourceArtifact"], "outputs": ["BuildArtifact"]}
+    stages = [
+        stage("Source", action("ModelDeployInfraCode", "Source", outputs=["SourceArtifact"])),
+        stage("Build", action("BuildDeploymentTemplates", "Build", **built)),
+        stage(
+            "DeployStaging",
+            action("DeployResourcesStaging", "Deploy", 1),
+            action("TestStaging", "Test", 2, inputs=["SourceArtifact"], outputs=["TestArtifact"]),
+            action(
+                "ApproveDeployment", "Approval", 3,
+                configuration={"CustomData": question},
+            ),
+        ),
+        stage("DeployProd", action("DeployResourcesProd", "Deploy", 1)),
+    ]  # fmt: skip
+    revision = {
+        "id": "9f2c41d7a0b35e8c6d14f7a29b0e83c5d6a1f402",
+        "change": "9f2c41d7",
+        "created": home.clock.time,
+        "summary": "A smaller instance for staging",
+    }
+    endings = {
+        "ModelDeployInfraCode": (3, {"revision": revision}),
+        "BuildDeploymentTemplates": (41, {"external_id": "build:1"}),
+        "DeployResourcesStaging": (74, {"external_id": "stack"}),
+        "TestStaging": (22, {"external_id": "build:2"}),
+    }
+    home.deployment(
+        "pose-deploy",
+        stages,
+        {**endings, "ApproveDeployment": "Looks right on the photos of the hall", "DeployResourcesProd": (81, {})},
+    )
+    home.clock.advance(7200)
+    home.deployments("StartPipelineExecution", name="pose-deploy")
+    home.release("pose-deploy", endings)
+    broken = {
+        "code": "StackRollback",
+        "message": "Endpoint hand-staging: the instance type ml.m5.4xlarge can't be had here. "
+        "Use ml.m5.large, ml.m5.xlarge or ml.c5.xlarge.",
+    }
+    home.deployment("hand-deploy", stages, {**endings, "DeployResourcesStaging": (12, {"error": broken}, "Failed")})
+
+
+def finish(server):
+    """Objects, a second user: what a running server is asked for."""
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    report = {
+        "metrics": {
+            "mAP50": {"value": 0.8714},
+            "mAP50-95": {"value": 0.6122},
+            "precision": {"value": 0.9021},
+            "recall": {"value": 0.8466},
+            "inference_ms": {"value": 38.4},
+        }
+    }
+    s3.put_object(
+        Bucket=BUCKET, Key="poseeval/evaluation.json", Body=json.dumps(report).encode(), ContentType="application/json"
+    )
+    s3.put_object(Bucket=BUCKET, Key="pose/train/labels.csv", Body=b"file,people\n000001.jpg,2\n000002.jpg,1\n")
+    s3.put_object(Bucket=BUCKET, Key=f"{LONG}/{LONG}/{LONG}.txt", Body=b"a line\n" * 50)
+    s3.put_object(Bucket=BUCKET, Key="raw/readme.txt", Body="사진은 체육관에서 찍었습니다.\n".encode())
+    s3.create_bucket(Bucket="empty-bucket")
+    server.client("iam").create_user(UserName="dana")
+
+
+def known(server):
+    """Ids of executions, for the addresses of `PAGES`."""
+    client, found = server.client("sagemaker"), {}
+    for key, name, title in (
+        ("good", "PoseYOLOv8", "march-data"), ("bad", "PoseYOLOv8", "new-labels"),
+        ("running", "PoseYOLOv8", "april-data"),
+        ("stopped", "PoseYOLOv8", "larger-images"), ("wide", "Wide", "fifty-steps"), ("worst", "Wide", LONG[:80]),
+    ):  # fmt: skip
+        for each in client.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]:
+            if each["PipelineExecutionDisplayName"] == title:
+                found[key] = each["PipelineExecutionArn"].rpartition("/")[2]
+    return found
+
+
+PAGES = {
+    "home": "/",
+    "pipelines": "/pipelines",
+    "pipeline": "/pipelines/PoseYOLOv8?column=Epochs",
+    "pipeline-empty": "/pipelines/Empty",
+    "pipeline-nothing-found": "/pipelines/PoseYOLOv8?search=nothing",
+    "pipeline-long": f"/pipelines/{LONG}",
+    "pipeline-graph": "/pipelines/PoseYOLOv8?tab=graph",
+    "pipeline-parameters": "/pipelines/PoseYOLOv8?tab=parameters",
+    "pipeline-long-parameters": f"/pipelines/{LONG}?tab=parameters",
+    "pipeline-versions": "/pipelines/PoseYOLOv8?tab=versions",
+    "pipeline-settings": "/pipelines/PoseYOLOv8?tab=settings",
+    "start": "/pipelines/PoseYOLOv8/start",
+    "execution-graph": "/pipelines/PoseYOLOv8/executions/{good}",
+    "execution-logs": "/pipelines/PoseYOLOv8/executions/{good}?step=PoseTrain",
+    "execution-output": "/pipelines/PoseYOLOv8/executions/{good}?step=PoseTrain&panel=output",
+    "execution-input": "/pipelines/PoseYOLOv8/executions/{good}?step=PoseTrain&panel=input",
+    "execution-information": "/pipelines/PoseYOLOv8/executions/{good}?step=PoseTrain&panel=information",
+    "execution-failed": "/pipelines/PoseYOLOv8/executions/{bad}?step=PoseTrain",
+    "execution-running": "/pipelines/PoseYOLOv8/executions/{running}",
+    "execution-stopped": "/pipelines/PoseYOLOv8/executions/{stopped}",
+    "execution-wide": "/pipelines/Wide/executions/{wide}",
+    "execution-worst": "/pipelines/Wide/executions/{worst}",
+    "execution-timeline": "/pipelines/PoseYOLOv8/executions/{good}?tab=timeline",
+    "execution-wide-timeline": "/pipelines/Wide/executions/{wide}?tab=timeline",
+    "execution-parameters": "/pipelines/PoseYOLOv8/executions/{good}?tab=parameters",
+    "execution-settings": "/pipelines/PoseYOLOv8/executions/{good}?tab=settings",
+    "compare": "/pipelines/PoseYOLOv8/compare?execution={good}&execution={bad}",
+    "models": "/models",
+    "group": "/models/PoseYOLOv8",
+    "group-empty": "/models/HandTracking",
+    "version": "/models/PoseYOLOv8/1",
+    "jobs": "/jobs/training",
+    "jobs-processing": "/jobs/processing?status=Failed",
+    "job": "/jobs/training/pipelines-{good}-PoseTrain",
+    "job-metrics": "/jobs/training/pipelines-{good}-PoseTrain?tab=metrics",
+    "job-failed": "/jobs/training/pipelines-{bad}-PoseTrain",
+    "data": "/data",
+    "bucket": f"/data/{BUCKET}",
+    "bucket-empty": "/data/empty-bucket",
+    "bucket-long": f"/data/{BUCKET}?prefix={LONG}/{LONG}/",
+    "object": f"/data/{BUCKET}/object?key=poseeval/evaluation.json",
+    "deployments": "/deployments",
+    "deployment-failed": "/deployments/hand-deploy",
+    "projects": "/projects",
+    "endpoints": "/endpoints",
+    "images": "/images",
+    "settings": "/settings",
+    "users": "/settings/users",
+    "audit": "/audit",
+    "not-found": "/models/none",
+}
+"""Studio's pages on this home, as they are, empty, and at their worst; `{...}` are ids of executions."""
