@@ -21,6 +21,7 @@ from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routin
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.projects import Projects, Seeds, no_seeds
+from modelwright.engine.schedules import Schedules
 from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
@@ -147,12 +148,16 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
+        schedules = Schedules(history=history, events=events, now=now)
         stacks = Stacks(database=database, call=call, now=now, read=objects.read)
         projects = Projects(objects=objects, call=call, seeds=seeds, now=now)
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks, projects],
+            drivers=[
+                *(self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, schedules, stacks),
+                projects,
+            ],
             now=now,
         )
 
