@@ -149,6 +149,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
             database=self.database,
