@@ -95,17 +95,19 @@ def test_the_first_key_leads_past_the_sections(at):
     assert page.evaluate("document.getElementById('main').contains(document.activeElement)")
 
 
+PLACE = """() => {
+    const reached = "a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']";
+    return document.activeElement === document.body
+        ? null : [...document.querySelectorAll(reached)].indexOf(document.activeElement);
+}"""
+
+
 def test_the_tab_key_goes_through_the_page_as_it_is_read(at):
     page = at("version")
     seen = []
     while not (seen and seen[-1] is None):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate(
-            """() => {
-                const all = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select, summary, [tabindex='0']")];
-                return document.activeElement === document.body ? null : all.indexOf(document.activeElement);
-            }"""
-        ))  # fmt: skip
+        seen.append(page.evaluate(PLACE))
     places = [place for place in seen if place is not None]
     assert places == sorted(places)
     assert len(places) > 15
