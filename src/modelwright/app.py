@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 from modelwright import __version__
 from modelwright.config import Settings
@@ -37,10 +38,8 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import cloudwatch, codecommit, codepipeline, events, s3
+from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
 from modelwright.services.access import BUILD, JOB, SERVICE
-from modelwright.services.cloudformation.stack_events import StackEvents
-from modelwright.services.cloudformation.stacks import Stacks
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -54,6 +53,7 @@ from modelwright.services.logs.streams import LogStreams
 from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
+from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
@@ -73,6 +73,7 @@ from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.capture import Capture
+from modelwright.serving.gates import Gates
 from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
@@ -128,7 +129,8 @@ class Platform:
         measures = Measures(self.metrics.stir)
         self.metrics.gather(measures.points)
         self.capture = Capture(self.objects, self.database, time.time)
-        self.router = Router(measures=measures, capture=self.capture)
+        self.router = Router(measures=measures, capture=self.capture, socket_into=self.runtime.socket_into)
+        self.gates = Gates(urlsplit(running.url).hostname or running.host, running.port)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -165,6 +167,7 @@ class Platform:
             credentials=self._credentials,
             now=time.time,
             routing=self.router,
+            gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
@@ -229,6 +232,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.gates.close()
         self.capture.close()
         self.metrics.close()
         self.audit.close()
@@ -275,6 +279,7 @@ class Platform:
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
@@ -283,8 +288,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
-        yield "cloudformation", Stacks(**common)
-        yield "cloudformation", StackEvents(**common)
+        yield from cloudformation.services(**common, read=self.objects.read)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(

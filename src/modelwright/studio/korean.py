@@ -39,7 +39,7 @@ KOREAN: Mapping[str, str] = {
     "Approve": "승인",
     "Approved": "승인됨",
     "Arguments": "인수",
-    "Arrow keys move, plus and minus zoom, 0 fits, Tab goes through the steps.": "화살표 키로 이동, 더하기와 빼기로 확대·축소, 0으로 전체 보기, Tab으로 단계를 차례로 이동합니다.",
+    "Arrow keys move, on a step they go to the next one; plus and minus zoom, 0 fits, Tab goes through the steps.": "화살표 키로 이동하고 단계에서는 다음 단계로 갑니다. 더하기와 빼기로 확대·축소, 0으로 전체 보기, Tab으로 단계를 차례로 봅니다.",
     "As AWS describes it": "AWS 형식으로 보기",
     "At least {what} characters.": "최소 {what}자입니다.",
     "At least {what}.": "{what} 이상이어야 합니다.",
