@@ -14,7 +14,7 @@ def group(endpoint: str) -> str:
 
 
 async def streams(view: View, endpoint: str) -> list[str]:
-    """The log streams, those of instances first and the newest instance before them all: it stays so while they write."""
+    """The log streams, instances before others and the newest first of all: it stays so while they write."""
     try:
         found = await view.call(
             "DescribeLogStreams", "logs", logGroupName=group(endpoint), orderBy="LastEventTime", descending=True,
