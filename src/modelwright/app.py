@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 from modelwright import __version__
 from modelwright.config import Settings
@@ -72,6 +73,7 @@ from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.capture import Capture
+from modelwright.serving.gates import Gates
 from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
@@ -127,7 +129,8 @@ class Platform:
         measures = Measures(self.metrics.stir)
         self.metrics.gather(measures.points)
         self.capture = Capture(self.objects, self.database, time.time)
-        self.router = Router(measures=measures, capture=self.capture)
+        self.router = Router(measures=measures, capture=self.capture, socket_into=self.runtime.socket_into)
+        self.gates = Gates(urlsplit(running.url).hostname or running.host, running.port)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -148,6 +151,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -163,6 +167,7 @@ class Platform:
             credentials=self._credentials,
             now=time.time,
             routing=self.router,
+            gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
@@ -227,6 +232,7 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.gates.close()
         self.capture.close()
         self.metrics.close()
         self.audit.close()

@@ -103,7 +103,7 @@ class Platform:
         )
         for service in (BuildProjects, Builds):
             self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
-        self.router = Router()
+        self.router = Router(socket_into=self.runtime.socket_into)
         events_services = events.services(database=self.database, now=now, events=self.events)
         plain = {"database": self.database, "history": self.history, "now": now}
         logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]

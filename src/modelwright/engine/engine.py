@@ -17,7 +17,7 @@ from modelwright.engine.containers import Containers
 from modelwright.engine.deliveries import Deliveries
 from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
-from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
+from modelwright.engine.hosting import PING_INTERVAL, Gatekeeping, Hosting, NoGates, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.projects import Projects, Seeds, no_seeds
@@ -57,6 +57,7 @@ class Engine:
         credentials: Callable[[str], Mapping[str, str]] = lambda _: {},
         now: Callable[[], float],
         routing: Routing | None = None,
+        gates: Gatekeeping | None = None,
         grace: float = STOP_GRACE,
         mirror_interval: float = MIRROR_INTERVAL,
         ping_interval: float = PING_INTERVAL,
@@ -67,9 +68,10 @@ class Engine:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
         with `credentials(event stream)` of their own.
 
-        `routing` is told where the instances of endpoints are; `log_shipped(event stream)` is called when a job's log
-        has new lines; `archive(repository's id, commit, target)` writes the tree of a commit as a ZIP archive;
-        `seeds(template, seed)` is the seed code of a project template, as one.
+        `routing` is told where the instances of endpoints are, `gates` by what those with a network of their own reach
+        this server; `log_shipped(event stream)` is called when a job's log has new lines; `archive(repository's id,
+        commit, target)` writes the tree of a commit as a ZIP archive; `seeds(template, seed)` is the seed code of a
+        project template, as one.
         """
 
         def shipped(stream: str) -> None:
@@ -116,6 +118,7 @@ class Engine:
             folder=settings.jobs,
             client_environment=environment,
             routing=routing or NoRouting(),
+            gates=gates or NoGates(),
             now=now,
             ping_interval=ping_interval,
         )
