@@ -152,6 +152,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -298,10 +299,10 @@ class Platform:
         )
 
     def _permit(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /, *, noted: bool
     ) -> AbstractContextManager[object]:
         """The door's check, and its memory, for what is no operation: to pull and to push by git."""
-        return self.dispatcher.permitted(context, service, operation, parameters)
+        return self.dispatcher.permitted(context, service, operation, parameters, noted=noted)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the platform."""

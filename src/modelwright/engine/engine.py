@@ -22,11 +22,12 @@ from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.notebooks import Notebooks, Token
 from modelwright.engine.projects import Projects, Seeds, no_seeds
+from modelwright.engine.schedules import Schedules
 from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.values import Call
-from modelwright.engine.worker import Driver, Worker
+from modelwright.engine.worker import Worker
 from modelwright.images.base import Images
 from modelwright.lifecycles.job import STOP_GRACE
 from modelwright.objects.base import ObjectStore
@@ -152,6 +153,7 @@ class Engine:
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
+        schedules = Schedules(history=history, events=events, now=now)
         stacks = Stacks(database=database, call=call, now=now, read=objects.read)
         projects = Projects(objects=objects, call=call, seeds=seeds, now=now)
         notebooks = Notebooks(
@@ -167,13 +169,13 @@ class Engine:
             total=available,
             now=now,
         )
-        drivers: list[Driver] = [
-            self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks, projects, notebooks,
-        ]  # fmt: skip
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=drivers,
+            drivers=[
+                *(self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, schedules, stacks),
+                *(projects, notebooks),
+            ],
             now=now,
         )
 
