@@ -47,6 +47,8 @@ class Variant:
     containers: tuple[Mapping[str, Any], ...]
     direct: bool = False
     """A request goes to one container, by name; else through all of them."""
+    isolated: bool = False
+    """Its containers reach nothing."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,6 +164,7 @@ def fleet_of(number: int, data: Mapping[str, Any]) -> Fleet:
             startup=each["Startup"],
             containers=tuple(each.get("Containers") or [each["Container"]]),  # one, in streams of earlier versions
             direct=each.get("Mode") == "Direct",
+            isolated=each.get("Isolated", False),
         )
         for each in data["Variants"]
     )

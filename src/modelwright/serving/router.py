@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -136,12 +137,18 @@ class Router:
     """Sends requests where the engine said. `publish`, `withdraw` and `when_idle` from any thread."""
 
     def __init__(
-        self, timeout: float = TIMEOUT, measures: Measures | None = None, capture: Capture | None = None
+        self,
+        timeout: float = TIMEOUT,
+        measures: Measures | None = None,
+        capture: Capture | None = None,
+        socket_into: Callable[[str], socket.socket] | None = None,
     ) -> None:
-        """`measures` counts the invocations, `capture` takes those of variants that want it."""
+        """`measures` counts the invocations, `capture` takes those of variants that want it; `socket_into(container)`
+        makes a socket in the own network of a container that has one."""
         self._timeout = timeout
         self._measures = measures
         self._capture = capture
+        self._socket_into = socket_into or _no_networks
         self._lock = threading.Lock()
         self._routes: dict[str, Routes] = {}
         self._loads: dict[str, _Load] = {}
@@ -297,7 +304,7 @@ class Router:
             asked = client.stream if stream and number == last else client.post
             told = headers if number == last else {name: headers[name] for name in headers if name != "Accept"}
             try:
-                exchange = await asked(hop.port, PATH, told, body, deadline)
+                exchange = await asked(hop, PATH, told, body, deadline)
             except Unreachable as error:
                 if number == 0:
                     raise
@@ -327,7 +334,7 @@ class Router:
     def _instances(self) -> Client:
         if self._client is None:
             self._loop = asyncio.get_running_loop()
-            self._client = Client()
+            self._client = Client(self._socket_into)
         return self._client
 
     def _take(self, endpoint: str, wanted: str | None, tried: set[str]) -> tuple[VariantRoutes, Replica]:
@@ -390,6 +397,10 @@ def _way(variant: VariantRoutes, replica: Replica, container: str | None) -> Seq
         if hop.name == container:
             return (hop,)
     raise NoContainer(f"there is no container '{container}' in it; it has {known}")
+
+
+def _no_networks(container: str) -> socket.socket:
+    raise OSError(f"the network of {container} can't be reached")
 
 
 def _nothing() -> None:

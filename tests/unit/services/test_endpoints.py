@@ -57,7 +57,7 @@ def test_it_works(sagemaker, clock):
         {
             "Name": "All", "Model": "m", "InstanceType": "ml.m5.large", "Count": 1, "Weight": 1.0, "Startup": 480,
             "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}}],
-            "Mode": "Serial",
+            "Mode": "Serial", "Isolated": False,
         }
     ]  # fmt: skip
     assert [each["EndpointName"] for each in sagemaker("ListEndpoints", StatusEquals="Creating")["Endpoints"]] == ["e"]

@@ -12,7 +12,6 @@ from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
 from modelwright.services.sagemaker.checks import (
-    NETWORK_ISOLATION,
     NO_ENCRYPTION,
     ONE_MACHINE,
     ROLE,
@@ -76,7 +75,7 @@ MEMBERS: Table = {
     "ShadowProductionVariants": refused("Shadow variants are not supported: use ProductionVariants with weights."),
     "ExecutionRoleArn": recorded(ROLE),
     "VpcConfig": recorded(ONE_MACHINE.format("network placement")),
-    "EnableNetworkIsolation": NETWORK_ISOLATION,
+    "EnableNetworkIsolation": HONOURED,
     "MetricsConfig": refused("Leave it out: invocations are told by variant and minute; nothing finer is kept."),
     "CrossRegionTrafficConfig": refused("Leave it out: there is one region here."),
 }

@@ -53,6 +53,7 @@ def make_fleet(transaction: Transaction, context: Context, config: Document) -> 
                 "Weight": variant["InitialVariantWeight"],
                 "Startup": startup,
                 "Containers": resolve_containers(transaction, model, kind),
+                "Isolated": bool(model.get("EnableNetworkIsolation") or config.get("EnableNetworkIsolation")),
                 "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
             }
         )
