@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 from modelwright import __version__
 from modelwright.config import Settings
@@ -37,10 +38,8 @@ from modelwright.server.git_credentials import Credentials
 from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
-from modelwright.services import cloudwatch, codecommit, codepipeline, events, s3
-from modelwright.services.access import BUILD, JOB, SERVICE
-from modelwright.services.cloudformation.stack_events import StackEvents
-from modelwright.services.cloudformation.stacks import Stacks
+from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
+from modelwright.services.access import BUILD, DEVELOPER, JOB, SERVICE
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -54,11 +53,13 @@ from modelwright.services.logs.streams import LogStreams
 from modelwright.services.production import Production
 from modelwright.services.runtime import Runtime
 from modelwright.services.s3.notifications import Notifications
+from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
+from modelwright.services.sagemaker.notebook_instances import NotebookInstances
 from modelwright.services.sagemaker.pipeline_executions import PipelineExecutions
 from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
@@ -72,6 +73,9 @@ from modelwright.services.sqs import Sqs
 from modelwright.services.sts import Sts
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
+from modelwright.serving.capture import Capture
+from modelwright.serving.gates import Gates
+from modelwright.serving.measures import Measures
 from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
@@ -123,7 +127,11 @@ class Platform:
         self.catalog = Catalog(settings.project_templates)
         self.images = LocalImages(settings)
         self.runtime = ProcessRuntime(settings)
-        self.router = Router()
+        measures = Measures(self.metrics.stir)
+        self.metrics.gather(measures.points)
+        self.capture = Capture(self.objects, self.database, time.time)
+        self.router = Router(measures=measures, capture=self.capture, socket_into=self.runtime.socket_into)
+        self.gates = Gates(urlsplit(running.url).hostname or running.host, running.port)
         self.users = Users(
             database=self.database,
             now=time.time,
@@ -144,6 +152,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
             database=self.database,
@@ -159,9 +168,11 @@ class Platform:
             credentials=self._credentials,
             now=time.time,
             routing=self.router,
+            gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
+            notebook_token=self._notebook_token,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -223,6 +234,8 @@ class Platform:
         """Running jobs and endpoints' instances go on."""
         self.engine.close()
         self.router.close()
+        self.gates.close()
+        self.capture.close()
         self.metrics.close()
         self.audit.close()
         self.objects.close()
@@ -268,6 +281,8 @@ class Platform:
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", NotebookInstances(**sagemaker, token=self._notebook_token, host=self.settings.notebook_host)
+        yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
         yield "sagemaker", Tags(**sagemaker)
@@ -276,8 +291,7 @@ class Platform:
         )
         yield "codebuild", BuildProjects(**common, events=self.events, check_image=self._check_image)
         yield "codebuild", Builds(**common, events=self.events, check_image=self._check_image)
-        yield "cloudformation", Stacks(**common)
-        yield "cloudformation", StackEvents(**common)
+        yield from cloudformation.services(**common, read=self.objects.read)
         yield "sqs", Sqs(database=self.database, now=time.time)
         yield from events.services(database=self.database, now=time.time, events=self.events)
         yield from codepipeline.services(
@@ -285,10 +299,10 @@ class Platform:
         )
 
     def _permit(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /, *, noted: bool
     ) -> AbstractContextManager[object]:
         """The door's check, and its memory, for what is no operation: to pull and to push by git."""
-        return self.dispatcher.permitted(context, service, operation, parameters)
+        return self.dispatcher.permitted(context, service, operation, parameters, noted=noted)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the platform."""
@@ -303,12 +317,16 @@ class Platform:
 
     def _credentials(self, stream: str) -> dict[str, str]:
         """A key of its own for what runs as this event stream."""
-        key = self.keys.session(stream, BUILD if stream.startswith("build/") else JOB)
+        kind = stream.partition("/")[0]
+        key = self.keys.session(stream, {"build": BUILD, "notebook-instance": DEVELOPER}.get(kind, JOB))
         return {
             "AWS_ACCESS_KEY_ID": key.id,
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _notebook_token(self, start: str) -> str:
+        return self.keys.signing(f"notebook {start}").hex()
 
     def _timings(self, stream: str) -> list[Stage]:
         with self.database.read() as transaction:

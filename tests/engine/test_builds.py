@@ -1,11 +1,12 @@
 """Builds that really run: phases, failures, sources, artifacts, stop, time-out, restarts."""
 
 import io
+import uuid
 import zipfile
 
 import pytest
 
-from support.builds import CodeBuild, archive, context, spec, statuses
+from support.builds import CodeBuild, archive, context, processes, spec, statuses
 from support.platform import Platform, running
 
 
@@ -158,6 +159,24 @@ def test_stop_kills_all_that_runs(codebuild, platform):
     assert statuses(build)["BUILD"] == "STOPPED"
     assert codebuild.said(build)[:1] == ["begin"]
     assert "post" not in codebuild.said(build)
+
+
+@pytest.mark.parametrize("end", ["StopBuild", "TimedOut", "Succeeded"])
+def test_nothing_of_a_build_outlives_it(codebuild, platform, monkeypatch, end):
+    """Neither what it has left in the background nor what has a session of its own."""
+    marker = f"86399.{uuid.uuid4().int % 10**9}"
+    begin = f"setsid sleep {marker} & (trap '' TERM HUP; nohup sleep {marker} >/dev/null 2>&1 &) ; echo begun"
+    if end == "TimedOut":
+        monkeypatch.setattr("modelwright.services.codebuild.builds.MINUTE", 0.5)
+    wait = [] if end == "Succeeded" else ["sleep 300"]
+    codebuild.project(buildspec=spec(begin, *wait), timeoutInMinutes=5)
+    identity = codebuild.start()
+    if end == "StopBuild":
+        platform.until(lambda: "begun" in codebuild.said(codebuild.build(identity)) and processes(marker))
+        codebuild("StopBuild", id=identity)
+    build = codebuild.built(identity)
+    assert build["buildStatus"] == {"StopBuild": "STOPPED", "TimedOut": "TIMED_OUT", "Succeeded": "SUCCEEDED"}[end]
+    platform.until(lambda: not processes(marker), 20)
 
 
 def test_time_out(codebuild, monkeypatch):

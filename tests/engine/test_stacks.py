@@ -5,7 +5,7 @@ import json
 import pytest
 
 from modelwright.errors import AwsError
-from modelwright.services.cloudformation.stacks import Stacks
+from modelwright.services import cloudformation
 from support.hosting import ServingImages
 from support.platform import CONTEXT, ROLE, running
 
@@ -49,7 +49,8 @@ class Cloud:
     def __init__(self, platform):
         self.platform = platform
         common = {"database": platform.database, "history": platform.history, "now": platform.now}
-        platform.dispatcher.add("cloudformation", Stacks(**common))
+        for name, service in cloudformation.services(**common, read=platform.objects.read):
+            platform.dispatcher.add(name, service)
 
     def __call__(self, operation, **parameters):
         return self.platform.dispatcher.call(CONTEXT, "cloudformation", operation, parameters)

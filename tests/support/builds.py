@@ -1,8 +1,10 @@
 """CodeBuild in tests of the engine: projects with little in them, builds to their end, archives."""
 
+import contextlib
 import io
 import json
 import zipfile
+from pathlib import Path
 
 from support.platform import CONTEXT, ROLE
 
@@ -15,6 +17,16 @@ def spec(*build, **more):
             given = more.pop(name)
             phases[name] = given if isinstance(given, dict) else {"commands": given}
     return json.dumps({"version": 0.2, "phases": phases, **more})
+
+
+def processes(marker):
+    """Those of this machine whose command line has the marker."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if marker in each.read_bytes().decode(errors="replace"):
+                found.append(each)
+    return found
 
 
 def archive(**files):

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import textwrap
 
+from modelwright.engine.hosting import BINDS_TO_PORT
 from modelwright.images.environments import interpreter_folders
 from modelwright.runtimes.base import Image
 from modelwright.store import logs
@@ -11,17 +12,25 @@ from support.platform import CONTEXT, ROLE, Images
 
 SERVE = textwrap.dedent("""\
     #!{python}
-    import json, os, sys, time
+    import json, os, sys, time, urllib.error, urllib.request
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from pathlib import Path
 
     MODE = os.environ.get("MODE", "")
-    port = int(os.environ["SAGEMAKER_BIND_TO_PORT"])
+    port = 8080 if MODE == "stubborn" else int(os.environ["SAGEMAKER_BIND_TO_PORT"])
     print("serve", sys.argv[1:], MODE, flush=True)
     if MODE == "crash":
         print("there is no such weight", flush=True)
         sys.exit(3)
     began = time.time()
+
+    def reach(url):
+        try:
+            return str(urllib.request.urlopen(os.path.expandvars(url), timeout=20).status)
+        except urllib.error.HTTPError as error:
+            return str(error.code)
+        except OSError as error:
+            return "no: " + str(error)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -59,6 +68,10 @@ SERVE = textwrap.dedent("""\
             if body == b"files":
                 found = sorted(str(p.relative_to("/opt/ml")) for p in Path("/opt/ml").rglob("*") if p.is_file())
                 return self.answer(200, json.dumps(found).encode())
+            if body.startswith(b"reach "):
+                return self.answer(200, reach(body.split()[1].decode()).encode())
+            if body == b"environment":
+                return self.answer(200, json.dumps(sorted(os.environ)).encode())
             if MODE == "sour":
                 return self.answer(500, b"sour")
             if body == b"who" or MODE == "echo-who":
@@ -86,7 +99,7 @@ SERVE = textwrap.dedent("""\
 
 
 class ServingImages(Images):
-    """Beside the others: `server`, which brings its own `serve`."""
+    """Beside the others: `server`, which brings its own `serve`; `adaptable`, which says that it listens anywhere."""
 
     def __init__(self, folder):
         super().__init__()
@@ -97,11 +110,16 @@ class ServingImages(Images):
         self._root = folder / "image"
 
     def ready(self, uri):
-        if uri != "server":
+        if uri not in ("server", "adaptable"):
             return super().ready(uri)
         environment = {"PATH": "/opt/program:/usr/local/bin:/usr/bin:/bin"}
         return Image(
-            uri, "sha256:server", root=self._root, environment=environment, visible=tuple(interpreter_folders())
+            uri,
+            "sha256:server",
+            root=self._root,
+            environment=environment,
+            visible=tuple(interpreter_folders()),
+            labels={BINDS_TO_PORT: "true"} if uri == "adaptable" else {},
         )
 
 
@@ -112,11 +130,12 @@ class Endpoints:
         self.platform = platform
         self.call = platform.call
 
-    def model(self, name, *, data=None, image="server", **environment):
+    def model(self, name, *, data=None, image="server", isolated=False, **environment):
         container = {"Image": image, "Environment": {"NAME": name, **environment}}
         if data:
             container["ModelDataUrl"] = data
-        self.call("CreateModel", ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+        more = {"EnableNetworkIsolation": True} if isolated else {}
+        self.call("CreateModel", ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE, **more)
 
     def several(self, name, *containers, mode="Serial"):
         """A model of several containers: of each its name and its environment."""

@@ -6,11 +6,13 @@ import uuid
 
 import pytest
 
-from support.builds import spec
+from support.builds import processes, spec
 from support.cli import CommandLine, read_until
 from support.cli import ended as ended_process
 from support.codebuild import build_of, create, ended, make_image, said
+from support.git import git
 from support.sdk import VENVS
+from support.waiting import until
 
 WAIT = "echo begun; while :; do sleep 0.05; done"
 
@@ -99,7 +101,18 @@ def test_a_running_build_is_stopped_and_not_deleted(codebuild, name):
         codebuild.stop_build(id=f"{name}:nothing")
 
 
-def test_a_source_of_codecommit_by_branch_and_commit(server, codebuild, logs, name):
+def test_a_stopped_build_takes_its_docker_build_along(codebuild, name):
+    marker = f"86399.{uuid.uuid4().int % 10**9}"
+    commands = [f"printf 'FROM scratch\\nRUN sleep {marker}\\n' > Dockerfile", "docker build -t x:1 ."]
+    create(codebuild, name, *commands, environment={"privilegedMode": True})
+    identity = codebuild.start_build(projectName=name)["build"]["id"]
+    until(lambda: processes(marker), 60)
+    codebuild.stop_build(id=identity)
+    assert ended(codebuild, identity)["buildStatus"] == "STOPPED"
+    until(lambda: not processes(marker))
+
+
+def test_a_source_of_codecommit_by_branch_tag_and_commit(server, codebuild, logs, name, tmp_path):
     codecommit = server.client("codecommit")
     about = codecommit.create_repository(repositoryName=name)["repositoryMetadata"]
 
@@ -117,7 +130,12 @@ def test_a_source_of_codecommit_by_branch_and_commit(server, codebuild, logs, na
     second = put("main", "two", first)
     codecommit.create_branch(repositoryName=name, branchName="other", commitId=first)
     create(codebuild, name, source={"type": "CODECOMMIT", "location": about["cloneUrlHttp"]})
-    cases = {"": second, "other": first, "refs/heads/main": second, first: first}
+    environ = server.client_environ()
+    url = f"{server.url}/v1/repos/{name}".replace("//", f"//{server.keys.admin.id}:{server.keys.admin.secret}@", 1)
+    git("clone", "-q", url, str(tmp_path / "clone"), env=environ)
+    git("tag", "v1", first, cwd=tmp_path / "clone", env=environ)
+    git("push", "-q", "origin", "v1", cwd=tmp_path / "clone", env=environ)
+    cases = {"": second, "other": first, "refs/heads/main": second, first: first, "v1": first, "refs/tags/v1": first}
     asked = {version: {"sourceVersion": version} if version else {} for version in cases}
     started = {version: codebuild.start_build(projectName=name, **asked[version])["build"]["id"] for version in cases}
     for version, commit in cases.items():

@@ -139,6 +139,14 @@ def test_a_pipeline_of_containers(sagemaker, runtime, image):
         delete(sagemaker, name)
 
 
+def reached(runtime, name):
+    """What a container sees of this server, and of AWS's own host names by the proxy: statuses of refusals."""
+    urls = ("$AWS_ENDPOINT_URL/nothing/here", "https://sts.us-east-1.amazonaws.com/")
+    return [
+        runtime.invoke_endpoint(EndpointName=name, Body=f"reach {url}".encode())["Body"].read().decode() for url in urls
+    ]
+
+
 def test_a_body_as_large_as_may_be(sagemaker, runtime, image):
     deploy(sagemaker, "large", image)
     body = b"a" * (25 << 20)
@@ -164,9 +172,11 @@ def test_a_server_that_is_killed_finds_its_endpoint_again(tmp_path, server, imag
         found = deploy(own.client("sagemaker"), "e", URI)
         assert found["EndpointStatus"] == "InService", found
         before = own.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"who")["Body"].read()
+        assert [status[0] for status in reached(own.client("sagemaker-runtime"), "e")] == ["4", "4"]
         own.kill()
         own.start()
         assert own.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"who")["Body"].read() == before
+        assert [status[0] for status in reached(own.client("sagemaker-runtime"), "e")] == ["4", "4"]
         delete(own.client("sagemaker"), "e")
     finally:
         own.stop()

@@ -205,7 +205,7 @@ def test_lists_tags_and_search(train, ended, sagemaker):
 
 def test_refusals_are_not_retried_and_name_the_cause(train, sagemaker, image):
     for changes, code, message in (
-        ({"EnableNetworkIsolation": True}, "UnsupportedOperation", "EnableNetworkIsolation = True"),
+        ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/t"}}, "UnsupportedOperation", "TensorBoardOutputConfig"),
         ({"RoleArn": "arn:aws:iam::nobody:role/me"}, "ValidationException", "roleArn"),
         (
             {"AlgorithmSpecification": {"TrainingImage": "nowhere/no:1", "TrainingInputMode": "File"}},

@@ -72,11 +72,12 @@ def parse(text: str) -> Specification:
     """Raises BuildspecError with all problems."""
     try:
         document = yaml.safe_load(text)
+        lines = _lines(yaml.compose(text, yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise BuildspecError([f"{place}{getattr(error, 'problem', None) or error}"]) from error
-    reader = _Reader()
+    reader = _Reader(lines)
     found = reader.specification(document)
     if reader.problems:
         raise BuildspecError(reader.problems)
@@ -86,7 +87,8 @@ def parse(text: str) -> Specification:
 class _Reader:
     """Reads the document and collects what is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Mapping[str, int]) -> None:
+        self.lines = lines
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -248,7 +250,35 @@ class _Reader:
         return name
 
     def _wrong(self, place: str, what: str) -> None:
-        self.problems.append(f"{place}: {what}")
+        line, around = None, place
+        while line is None and around:  # what is missing is told with the line of what it is missing in
+            line = self.lines.get(around)
+            around = around.rpartition("[" if around.endswith("]") else ".")[0]
+        self.problems.append(f"{place}{f' (line {line})' if line else ''}: {what}")
+
+
+def _lines(root: yaml.Node | None) -> dict[str, int]:
+    """The line of each place (`phases.build.commands[0]`) in the document."""
+    found: dict[str, int] = {}
+    seen: set[int] = set()
+
+    def note(node: yaml.Node, place: str) -> None:
+        if id(node) in seen:
+            return  # an alias: its anchor has told it
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = f"{place}.{key.value}" if place else str(key.value)
+                found[here] = key.start_mark.line + 1
+                note(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                found[f"{place}[{i}]"] = item.start_mark.line + 1
+                note(item, f"{place}[{i}]")
+
+    if root is not None:
+        note(root, "")
+    return found
 
 
 _NOTES = {

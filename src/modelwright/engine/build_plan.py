@@ -103,11 +103,11 @@ class Sources:
         about = self._call(region, "codecommit", "GetRepository", {"repositoryName": name})["repositoryMetadata"]
         commit = version
         if not _COMMIT.fullmatch(version):
-            branch = version.removeprefix("refs/heads/") or about.get("defaultBranch")
-            if not branch:
+            wanted = version or about.get("defaultBranch")
+            if not wanted:
                 raise BuildFailed("CLIENT_ERROR", f"The repository {name} is empty: push a commit.")
-            asked = {"repositoryName": name, "branchName": branch}
-            commit = self._call(region, "codecommit", "GetBranch", asked)["branch"]["commitId"]
+            asked = {"repositoryName": name, "commitSpecifier": wanted, "folderPath": "/"}  # a branch, a tag, ...
+            commit = self._call(region, "codecommit", "GetFolder", asked)["commitId"]
         target = folder / "source.zip"
         self._archive(about["repositoryId"], commit, target)
         return target, commit

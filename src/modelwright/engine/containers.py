@@ -20,7 +20,7 @@ from modelwright.engine.inputs import mount_input, restore
 from modelwright.engine.opt_ml import HOST, ROOT, Contract, Output
 from modelwright.engine.outputs import Tree
 from modelwright.objects.base import ObjectStore
-from modelwright.runtimes.base import ContainerSpec, Image, Limits, Mount
+from modelwright.runtimes.base import ContainerSpec, Image, Limits, Mount, Network
 
 HOSTS = Path("/etc/hosts")
 
@@ -111,7 +111,9 @@ class Containers:
             place = folder.tree(output).place
             if not place.is_relative_to(folder.ml):
                 mounts.append(Mount(place, output.target, "rw"))
-        client = self._client_environment(contract.region, f"{contract.kind}-job/{contract.name}")
+        client: Mapping[str, str] = {}
+        if not contract.isolated:
+            client = self._client_environment(contract.region, f"{contract.kind}-job/{contract.name}")
         # The certificates and the SDK's settings that it names lie in the home folder, which jobs don't see.
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         mounts += self._hosts
@@ -126,6 +128,7 @@ class Containers:
                 cpus=share.cpus if share.cpus < self._total.cpus else None,
                 memory=share.memory if share.memory < self._total.memory else None,
             ),
+            network=Network() if contract.isolated else None,
         )
 
     def notes(self, contract: Contract, share: Share) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -29,6 +30,8 @@ from modelwright.engine.values import Call
 from modelwright.errors import AwsError, ConfigurationError, ValidationException
 from modelwright.images.base import Images
 from modelwright.images.uris import parse_reference
+
+_log = logging.getLogger(__name__)
 
 SOCKET = "docker.sock"
 _REQUEST = 4 << 20
@@ -120,14 +123,15 @@ class DockerDesk:
         try:
             with connection.makefile("rb") as lines:
                 request = json.loads(lines.readline(_REQUEST))
-                verb = _VERBS[request["verb"]]
                 try:
-                    verb(self, desk, request, lambda line: send(line=line), connection)
+                    _VERBS[request["verb"]](self, desk, request, lambda line: send(line=line), connection)
                     send(status=0)
                 except (AwsError, ConfigurationError) as error:
                     send(status=1, error=str(error))
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # it has gone, or is no docker of ours
+                except (OSError, ValueError) as error:  # a context that this machine can't hold or read
+                    send(status=1, error=f"docker {request['verb']} failed: {error}")
+        except Exception as error:  # it has gone, or is no docker of ours
+            _log.debug("a request of %s for docker came to nothing: %r", desk.folder, error)
         finally:
             _shut(connection)
             with desk.lock:

@@ -5,27 +5,34 @@ attempt is one container or several, each with a folder of its own, `<jobs>/<con
 /opt/ml. Where each listens is part of the fact `Prepared`, so that a server that starts again finds it. An attempt's
 containers begin and end together: when one has ended, the others are stopped.
 
+A container that may know no port but AWS's 8080 gets a network of its own, in which that is free; it reaches this
+server by a gate. One that can be told a port (a framework's, or by its image's label) shares this machine's network,
+and where networks of their own can't be had, all of them do (`ports`).
+
 Endpoints hold nothing of the jobs' capacity: they would hold it for ever, and an update needs two fleets at once.
 Their containers' CPU and memory are limited as their instance type says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from modelwright.arns import Arn
 from modelwright.engine.capacity import Capacity, instance_type
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
-from modelwright.engine.ports import Ports
+from modelwright.engine.ports import CONTRACT_PORT, Ports
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
@@ -37,7 +44,19 @@ from modelwright.lifecycles.endpoint import Endpoint, Instance, Part, Variant
 from modelwright.lifecycles.endpoint_routes import Routes, routes
 from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact
 from modelwright.objects.base import ObjectStore
-from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Image, Limits, Lost, Mount, Poll, Running, Runtime
+from modelwright.runtimes.base import (
+    ContainerSpec,
+    Exit,
+    Handle,
+    Image,
+    Limits,
+    Lost,
+    Mount,
+    Network,
+    Poll,
+    Running,
+    Runtime,
+)
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
@@ -62,6 +81,8 @@ WITH_IT_GRACE = 5.0
 """For the containers of an instance of which one has ended by itself."""
 TAIL_LINES = 12
 SUFFIX = ".replica"
+BINDS_TO_PORT = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
+"""The label of images whose server listens where SAGEMAKER_BIND_TO_PORT says."""
 
 
 class Routing(Protocol):
@@ -78,6 +99,27 @@ class Routing(Protocol):
     def when_idle(self, replica: str, then: Callable[[], None]) -> bool:
         """Whether the replica answers no request; if it does, `then` is called when it doesn't any more."""
         ...
+
+
+class Gatekeeping(Protocol):
+    """How containers with a network of their own reach this server. Safe to call from any thread."""
+
+    def attend(self, container: str, gate: socket.socket) -> None:
+        """Carry to the server what comes at the gate, once or again. Takes the socket over."""
+        ...
+
+    def leave(self, container: str) -> None:
+        """The container has ended."""
+        ...
+
+
+class NoGates:
+    """Where there is no server to be reached."""
+
+    def attend(self, container: str, gate: socket.socket) -> None:
+        gate.close()
+
+    def leave(self, container: str) -> None: ...
 
 
 class NoRouting:
@@ -119,6 +161,7 @@ class Hosting:
         folder: Path,
         client_environment: Callable[[str, str], Mapping[str, str]],
         routing: Routing,
+        gates: Gatekeeping,
         now: Callable[[], float],
         ping_interval: float = PING_INTERVAL,
     ) -> None:
@@ -134,6 +177,8 @@ class Hosting:
         self._folder = folder
         self._client_environment = client_environment
         self._routing = routing
+        self._gates = gates
+        self._attended: set[str] = set()
         self._now = now
         self._ping_interval = ping_interval
         self._notes: dict[str, set[str]] = {}
@@ -167,7 +212,8 @@ class Hosting:
             self._found.update(f"{name}{SUFFIX}" for name in _containers(state, one))
             if one.phase != "Wanted":
                 for part in one.parts:
-                    self._ports.keep(one.key, part.port)
+                    if not part.isolated:
+                        self._ports.keep(one.key, part.port)
             if one.phase == "Running" and one.signalled:  # its SIGKILL was this process' predecessor's
                 self._stop_all(one, 0 if one.sick else STOP_GRACE)
         self._routing.publish(routes(state))
@@ -251,8 +297,11 @@ class Hosting:
                 text = f"Failed to download the model data of production variant {one.variant}: {error}"
                 return self._give_up(work, one, text, hopeless=error.status < 500)
             images = {"Resolved": _resolved(container["Image"], image), "Time": self._now()}
-            port = self._ports.give(one.key, any_will_do=_understands_ports(image))
-            parts.append({"Container": name, "Port": port, "Images": images})
+            place = self._place(one, variant, image)
+            if place is None:
+                text = f"The network of the container can't be cut off: {self._runtime.network_problem()}"
+                return self._give_up(work, one, text, hopeless=True)
+            parts.append({"Container": name, "Images": images, **place})
         return [_fact("Prepared", one, Parts=parts)]
 
     def _start(self, work: Work, one: Instance) -> Sequence[Fact]:
@@ -268,6 +317,15 @@ class Hosting:
             text = f"The container of production variant {one.variant} can't be started: {error}"
             return self._give_up(work, one, text)
         return [_fact("Started", one, Handles=[asdict(handle) for handle in started])]
+
+    def _place(self, one: Instance, variant: Variant, image: Image) -> Mapping[str, Any] | None:
+        """Where the container listens. None: it can't be cut off."""
+        if variant.isolated or not _understands_ports(image):
+            if not self._runtime.network_problem():
+                return {"Port": CONTRACT_PORT, "Isolated": True}
+            if variant.isolated:
+                return None
+        return {"Port": self._ports.give(one.key, any_will_do=_understands_ports(image))}
 
     def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
         """Before anything runs."""
@@ -301,6 +359,7 @@ class Hosting:
 
     def _check(self, work: Work, one: Instance) -> Sequence[Fact] | None:
         """/ping until it is healthy, and ever after."""
+        self._attend(work.state, one)
         checks = self._checks.setdefault(one.key, _Checks())
         now = self._now()
         if one.healthy and now < checks.last + self._ping_interval:
@@ -364,10 +423,23 @@ class Hosting:
         """The number of the first container that something is wrong with, and what; empty when nothing is."""
         names = _variant(state, one).names
         for number, (name, part) in enumerate(zip(names, one.parts, strict=True)):
-            problem = ping(part.port)
+            problem = ping(part.port, self._socket(part))
             if problem:
                 return number, problem if len(names) == 1 else f"container {name}: {problem}"
         return 0, ""
+
+    def _socket(self, part: Part) -> Callable[[], socket.socket]:
+        return partial(self._runtime.socket_into, part.container) if part.isolated else socket.socket
+
+    def _attend(self, state: Endpoint, one: Instance) -> None:
+        """Let those with a network of their own reach this server; one that is only just coming up the next time."""
+        if _variant(state, one).isolated:
+            return
+        for part in one.parts:
+            if part.isolated and part.container not in self._attended:
+                with contextlib.suppress(OSError):
+                    self._gates.attend(part.container, self._runtime.gate_of(part.container))
+                    self._attended.add(part.container)
 
     # Before the start
 
@@ -379,7 +451,12 @@ class Hosting:
         self, state: Endpoint, variant: Variant, container: Mapping[str, Any], part: Part, image: Image
     ) -> ContainerSpec:
         region = Arn.parse(state.arn).region
-        client = self._client_environment(region, f"endpoint/{Arn.parse(state.arn).name}")
+        client: Mapping[str, str] = {}
+        network = Network(door=True) if part.isolated else None
+        if not variant.isolated:  # else there is nobody to talk to, and no credentials, as on AWS
+            client = self._client_environment(region, f"endpoint/{Arn.parse(state.arn).name}")
+            if part.isolated:
+                network, client = _gated(client)
         mounts = [Mount(self._folder / f"{part.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
         mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
         kind = instance_type(variant.instance_type)
@@ -400,6 +477,7 @@ class Hosting:
                 cpus=share.cpus if share.cpus < total.cpus else None,
                 memory=share.memory if share.memory < total.memory else None,
             ),
+            network=network,
         )
 
     # How it ended
@@ -424,7 +502,8 @@ class Hosting:
         return _with_tail(head, self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES))
 
     def _port_hint(self, one: Instance) -> str:
-        return next((hint for part in one.parts if (hint := self._ports.hint(part.port))), "")
+        shared = [part.port for part in one.parts if not part.isolated]
+        return next((hint for port in shared if (hint := self._ports.hint(port))), "")
 
     def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
@@ -434,6 +513,8 @@ class Hosting:
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
         for part in one.parts:
+            self._attended.discard(part.container)
+            self._gates.leave(part.container)
             try:
                 self._runtime.remove(Handle(**part.handle))
             except Exception:
@@ -461,10 +542,13 @@ class Hosting:
         self._logs.note(f"{LOG_GROUP}/{work.state.name}", f"{one.variant}/{one.id}", new)
 
 
-def ping(port: int) -> str:
-    """What is wrong with an instance; empty when nothing is."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PING_TIMEOUT)
+def ping(port: int, made: Callable[[], socket.socket] = socket.socket) -> str:
+    """What is wrong with a container; empty when nothing is. `made` makes a socket in its network."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
+        connection.sock = made()
+        connection.sock.settimeout(PING_TIMEOUT)
+        connection.sock.connect(("127.0.0.1", port))
         connection.request("GET", "/ping")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -509,8 +593,21 @@ def _resolved(uri: str, image: Image) -> str:
 
 
 def _understands_ports(image: Image) -> bool:
-    """A framework's environment serves by our own `serve`; an image with a tree may bring its own server."""
-    return image.root is None and not image.entrypoint
+    """A framework's environment serves by our own `serve`; an image with a tree may bring its own server, and says by
+    AWS's label if that can be told a port."""
+    return (image.root is None and not image.entrypoint) or image.labels.get(BINDS_TO_PORT, "").lower() == "true"
+
+
+def _gated(client: Mapping[str, str]) -> tuple[Network, Mapping[str, str]]:
+    """A network with a gate, and the environment for it: the server is at 127.0.0.1 in there, whatever address it has
+    outside, and never at the port of the contract."""
+    url = client.get("AWS_ENDPOINT_URL", "")
+    port = urlsplit(url).port
+    if port is None:
+        return Network(door=True), client
+    gate = port if port != CONTRACT_PORT else CONTRACT_PORT - 1
+    inside = {name: value.replace(url, f"http://127.0.0.1:{gate}") for name, value in client.items()}
+    return Network(door=True, gate=gate), inside
 
 
 def _is_file(value: str) -> bool:

@@ -73,6 +73,8 @@ class Contract:
     metrics: tuple[Mapping[str, str], ...] = ()
     artifacts: str | None = None
     """What ModelArtifacts.S3ModelArtifacts says when the model has been uploaded."""
+    isolated: bool = False
+    """It reaches nothing, and has no credentials."""
     folders: tuple[str, ...] = field(default=())
     """Folders below /opt/ml that there are, each after the one that it is in."""
 
@@ -117,6 +119,7 @@ def training_contract(document: Document, interface: str) -> Contract:
     model = Output("model", f"{ROOT}/model", f"{base}/model/" if plain else f"{base}/model.tar.gz")
     data = Output("output", f"{ROOT}/output/data", f"{base}/output.tar.gz", "archive")
     checkpoint = document.get("CheckpointConfig")
+    isolated = bool(document.get("EnableNetworkIsolation"))
     return Contract(
         kind="training",
         name=name,
@@ -136,8 +139,9 @@ def training_contract(document: Document, interface: str) -> Contract:
         files={
             "input/config/hyperparameters.json": _json(document.get("HyperParameters", {})),
             "input/config/inputdataconfig.json": _json({c["ChannelName"]: _channel(c, algorithm) for c in channels}),
-            "input/config/resourceconfig.json": _json(_training_resources(kind, interface)),
+            "input/config/resourceconfig.json": _json(_training_resources(kind, "lo" if isolated else interface)),
         },
+        isolated=isolated,
         inputs=tuple(
             _input(c["ChannelName"], f"{ROOT}/input/data/{c['ChannelName']}", c["DataSource"]["S3DataSource"])
             for c in channels
@@ -175,6 +179,7 @@ def processing_contract(document: Document) -> Contract:
             "config/processingjobconfig.json": _json({key: document[key] for key in asked if key in document}),
             "config/resourceconfig.json": _json({"current_host": HOST, "hosts": [HOST]}),
         },
+        isolated=bool(document.get("NetworkConfig", {}).get("EnableNetworkIsolation")),
         inputs=tuple(
             _input(i["InputName"], posixpath.normpath(i["S3Input"]["LocalPath"]), i["S3Input"])
             for i in document.get("ProcessingInputs", [])

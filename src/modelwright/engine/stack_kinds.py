@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelwright.engine import stack_types
-from modelwright.engine.stack_types import EXISTS, Act, Read, Row, coerced, matches
+from modelwright.engine.stack_roles import Policy, Role
+from modelwright.engine.stack_stores import Bucket, LogGroup
+from modelwright.engine.stack_types import Act, Read, Row, Unchangeable, Waits, adopting, coerced, only
 from modelwright.errors import AwsError, ValidationException
 from modelwright.protocol import spec
 
@@ -26,12 +28,6 @@ def _missing(text: str) -> AwsError:
     return AwsError(text, code="NotFound", status=404)
 
 
-def _only(properties: Mapping[str, Any], *known: str) -> None:
-    for key in properties:
-        if key not in known:
-            raise ValidationException(f"Encountered unsupported property {key}")
-
-
 def _parameters(service: str, operation: str, given: Mapping[str, Any], *, lower: bool = False) -> dict[str, Any]:
     """The properties as the operation's members."""
     shape = spec.operation(service, operation).input_shape
@@ -39,32 +35,19 @@ def _parameters(service: str, operation: str, given: Mapping[str, Any], *, lower
     return made
 
 
-def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
-    """As services that don't speak of Key and Value want them."""
-    return {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags", [])}
-
-
-def _adopting(act: Act, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
-    try:
-        act(service, operation, parameters)
-    except AwsError as error:
-        if not matches(error, EXISTS):
-            raise
-
-
 class _Repository:
     """AWS::CodeCommit::Repository, with the code that it begins with."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read) -> None:
-        _only(properties, "RepositoryName", "RepositoryDescription", "Code", "Tags")
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read, region: str = "") -> None:
+        only(properties, "RepositoryName", "RepositoryDescription", "Code", "Tags")
         code = properties.get("Code")
         files = list(_seed(code, read)) if code else []
         given: dict[str, Any] = {"repositoryName": name}
         if properties.get("RepositoryDescription"):
             given["repositoryDescription"] = properties["RepositoryDescription"]
         if properties.get("Tags"):
-            given["tags"] = _tags(properties)
-        _adopting(act, "codecommit", "CreateRepository", given)
+            given["tags"] = {tag["Key"]: str(tag["Value"]) for tag in properties["Tags"]}
+        adopting(act, "codecommit", "CreateRepository", given)
         if code and files:
             self._commit(act, name, str(code.get("BranchName", "main")), files)
 
@@ -98,21 +81,20 @@ class _Repository:
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """The code is of the creation only, as on AWS."""
-        _only(new, "RepositoryName", "RepositoryDescription", "Code", "Tags")
-        for key in ("RepositoryName", "Tags"):
-            if old.get(key) != new.get(key):
-                raise ValidationException(f"Modelwright can't change the property {key} of a repository in place yet.")
+        only(new, "RepositoryName", "RepositoryDescription", "Code", "Tags")
+        if old.get("RepositoryName") != new.get("RepositoryName"):
+            raise Unchangeable("Modelwright can't change the property RepositoryName of a repository in place yet.")
         described = new.get("RepositoryDescription", "")
         about = {"repositoryName": name, "repositoryDescription": described}
         act("codecommit", "UpdateRepositoryDescription", about)
 
-    def delete(self, act: Act, name: str) -> None:
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
         act("codecommit", "DeleteRepository", {"repositoryName": name})
 
 
 def _seed(code: Mapping[str, Any], read: Read) -> Iterator[dict[str, Any]]:
     """The files of a zip in S3, as CreateCommit wants them."""
-    _only(code, "BranchName", "S3")
+    only(code, "BranchName", "S3")
     place = code["S3"]
     try:
         archive = zipfile.ZipFile(io.BytesIO(read(place["Bucket"], place["Key"])))
@@ -129,9 +111,9 @@ def _seed(code: Mapping[str, Any], read: Read) -> Iterator[dict[str, Any]]:
 class _BuildProject:
     """AWS::CodeBuild::Project."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
         given = _parameters("codebuild", "CreateProject", {**properties, "Name": name}, lower=True)
-        _adopting(act, "codebuild", "CreateProject", given)
+        adopting(act, "codebuild", "CreateProject", given)
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
         found = act("codebuild", "BatchGetProjects", {"names": [name]})["projects"]
@@ -140,7 +122,10 @@ class _BuildProject:
         return dict(found[0])
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        empty: Mapping[str, Any] = {"Description": "", "Tags": []}
+        empty: Mapping[str, Any] = {
+            **{"Description": "", "Tags": [], "TimeoutInMinutes": 60, "QueuedTimeoutInMinutes": 480},
+            **{"SecondarySources": [], "SecondaryArtifacts": [], "SecondarySourceVersions": []},
+        }
         gone = {key: empty[key] for key in old if key not in new and key in empty}
         lost = sorted(key for key in old if key not in new and key not in empty and key != "Name")
         if lost:
@@ -150,15 +135,15 @@ class _BuildProject:
         given = _parameters("codebuild", "UpdateProject", {**gone, **new, "Name": name}, lower=True)
         act("codebuild", "UpdateProject", given)
 
-    def delete(self, act: Act, name: str) -> None:
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
         act("codebuild", "DeleteProject", {"name": name})
 
 
 class _CodePipeline:
     """AWS::CodePipeline::Pipeline."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
-        _adopting(act, "codepipeline", "CreatePipeline", self._given("CreatePipeline", name, properties))
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
+        adopting(act, "codepipeline", "CreatePipeline", self._given("CreatePipeline", name, properties))
 
     def _given(self, operation: str, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         declared = {key: value for key, value in properties.items() if key not in ("Tags", "RestartExecutionOnUpdate")}
@@ -168,23 +153,22 @@ class _CodePipeline:
         return _parameters("codepipeline", operation, given, lower=True)
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
-        return dict(act("codepipeline", "GetPipeline", {"name": name})["pipeline"])
+        found = act("codepipeline", "GetPipeline", {"name": name})
+        return {**found["pipeline"], "Arn": found["metadata"]["pipelineArn"]}
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        if old.get("Tags") != new.get("Tags"):
-            raise ValidationException("Modelwright can't change the property Tags of a pipeline in place yet.")
         act("codepipeline", "UpdatePipeline", self._given("UpdatePipeline", name, new))
         if str(new.get("RestartExecutionOnUpdate", "false")).lower() == "true":
             act("codepipeline", "StartPipelineExecution", {"name": name})
 
-    def delete(self, act: Act, name: str) -> None:
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
         act("codepipeline", "DeletePipeline", {"name": name})
 
 
 class _Rule:
     """AWS::Events::Rule, with its targets."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
         self._put(act, name, properties)
 
     def _put(self, act: Act, name: str, properties: Mapping[str, Any]) -> None:
@@ -207,7 +191,7 @@ class _Rule:
         self._put(act, name, new)
         self._remove(act, name, keep={target["Id"] for target in new.get("Targets", [])})
 
-    def delete(self, act: Act, name: str) -> None:
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
         self._remove(act, name, keep=set())
         act("events", "DeleteRule", {"Name": name})
 
@@ -221,20 +205,20 @@ class _Rule:
 class _SageMakerPipeline:
     """AWS::SageMaker::Pipeline."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
         token = {"ClientRequestToken": hashlib.sha256(f"stack/{name}".encode()).hexdigest()[:40]}
-        _adopting(act, "sagemaker", "CreatePipeline", {**self._given("CreatePipeline", name, properties), **token})
+        adopting(act, "sagemaker", "CreatePipeline", {**self._given("CreatePipeline", name, properties), **token})
 
     def _given(self, operation: str, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in properties.items() if key != "PipelineDefinition"}
         definition = properties.get("PipelineDefinition", {})
-        _only(definition, "PipelineDefinitionBody", "PipelineDefinitionS3Location")
+        only(definition, "PipelineDefinitionBody", "PipelineDefinitionS3Location")
         if "PipelineDefinitionBody" in definition:
             given["PipelineDefinition"] = definition["PipelineDefinitionBody"]
         if "PipelineDefinitionS3Location" in definition:
             place = definition["PipelineDefinitionS3Location"]
             names = {"Bucket": "Bucket", "Key": "ObjectKey", "Version": "VersionId"}
-            _only(place, *names)
+            only(place, *names)
             given["PipelineDefinitionS3Location"] = {names[key]: value for key, value in place.items()}
         return _parameters("sagemaker", operation, {**given, "PipelineName": name})
 
@@ -242,84 +226,146 @@ class _SageMakerPipeline:
         return act("sagemaker", "DescribePipeline", {"PipelineName": name})
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        if old.get("Tags") != new.get("Tags"):
-            raise ValidationException("Modelwright can't change the property Tags of a pipeline in place yet.")
-        given = {key: value for key, value in new.items() if key != "Tags"}
-        act("sagemaker", "UpdatePipeline", self._given("UpdatePipeline", name, given))
+        act("sagemaker", "UpdatePipeline", self._given("UpdatePipeline", name, new))
 
-    def delete(self, act: Act, name: str) -> None:
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
         token = hashlib.sha256(f"stack/{name}/delete".encode()).hexdigest()[:40]
         act("sagemaker", "DeletePipeline", {"PipelineName": name, "ClientRequestToken": token})
 
 
-class _LogGroup:
-    """AWS::Logs::LogGroup, whose retention and tags have operations of their own."""
+class _Project:
+    """AWS::SageMaker::Project: made, and gone again, some time after it was asked for."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read) -> None:
-        given = {key: value for key, value in properties.items() if key not in ("RetentionInDays", "Tags")}
-        made = _parameters("logs", "CreateLogGroup", {**given, "LogGroupName": name}, lower=True)
-        _adopting(act, "logs", "CreateLogGroup", made | ({"tags": tags} if (tags := _tags(properties)) else {}))
-        self._retain(act, name, properties)
-
-    def _retain(self, act: Act, name: str, properties: Mapping[str, Any]) -> None:
-        if "RetentionInDays" in properties:
-            given = {"LogGroupName": name, "RetentionInDays": properties["RetentionInDays"]}
-            act("logs", "PutRetentionPolicy", _parameters("logs", "PutRetentionPolicy", given, lower=True))
-        else:
-            act("logs", "DeleteRetentionPolicy", {"logGroupName": name})
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
+        given = {key: value for key, value in properties.items() if key != "TemplateProviderDetails"}
+        if "ServiceCatalogProvisionedProductDetails" in given:
+            raise ValidationException("Encountered unsupported property ServiceCatalogProvisionedProductDetails")
+        providers = properties.get("TemplateProviderDetails", [])
+        if providers:
+            given["TemplateProviders"] = [_provider(each) for each in providers]
+        adopting(act, "sagemaker", "CreateProject", _parameters("sagemaker", "CreateProject", given))
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
-        found = act("logs", "DescribeLogGroups", {"logGroupNamePrefix": name, "limit": 1})["logGroups"]
-        if not found or found[0]["logGroupName"] != name:
-            raise _missing(f"The log group {name} does not exist.")
-        return dict(found[0])
+        return act("sagemaker", "DescribeProject", {"ProjectName": name})
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        for key in sorted({*old, *new} - {"Tags", "RetentionInDays"}):
-            if old.get(key) != new.get(key):
-                raise ValidationException(f"Modelwright can't change the property {key} of a log group in place yet.")
-        before, after = _tags(old), _tags(new)
-        if gone := sorted(before.keys() - after.keys()):
-            act("logs", "UntagLogGroup", {"logGroupName": name, "tags": gone})
-        if after:
-            act("logs", "TagLogGroup", {"logGroupName": name, "tags": after})
-        self._retain(act, name, new)
+        """Nothing but the tags can be changed in place."""
 
-    def delete(self, act: Act, name: str) -> None:
-        act("logs", "DeleteLogGroup", {"logGroupName": name})
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
+        act("sagemaker", "DeleteProject", {"ProjectName": name})
+
+
+def _provider(given: Mapping[str, Any]) -> dict[str, Any]:
+    only(given, "CfnTemplateProviderDetail")
+    detail = given.get("CfnTemplateProviderDetail", {})
+    only(detail, "TemplateName", "TemplateURL", "RoleARN", "Parameters")
+    return {"CfnTemplateProvider": detail}
+
+
+def _why_project_failed(found: Mapping[str, Any]) -> str:
+    if "TemplateProviderDetails" in found:
+        detail = found["TemplateProviderDetails"][0]["CfnTemplateProviderDetail"]
+        return str(detail.get("StackDetail", {}).get("StatusMessage", ""))
+    return str(found.get("ServiceCatalogProvisionedProductDetails", {}).get("ProvisionedProductStatusMessage", ""))
+
+
+class _CodeRepository:
+    """AWS::SageMaker::CodeRepository."""
+
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
+        given = _parameters("sagemaker", "CreateCodeRepository", {**properties, "CodeRepositoryName": name})
+        adopting(act, "sagemaker", "CreateCodeRepository", given)
+
+    def describe(self, act: Act, name: str) -> dict[str, Any]:
+        return act("sagemaker", "DescribeCodeRepository", {"CodeRepositoryName": name})
+
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        was, now = old["GitConfig"], new["GitConfig"]
+        for key in sorted({*was, *now} - {"SecretArn"}):
+            if was.get(key) != now.get(key):
+                raise Unchangeable(f"GitConfig.{key} of a code repository can't be changed: give it a new name.")
+        if "SecretArn" in now:
+            given = {"CodeRepositoryName": name, "GitConfig": {"SecretArn": now["SecretArn"]}}
+            act("sagemaker", "UpdateCodeRepository", given)
+
+    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
+        act("sagemaker", "DeleteCodeRepository", {"CodeRepositoryName": name})
 
 
 ROWS: Mapping[str, Row] = {
     **stack_types.ROWS,
-    "AWS::Logs::LogGroup": Row(
-        *("logs", "CreateLogGroup", "DescribeLogGroups", "DeleteLogGroup", "logGroupName"),
-        values={"Ref": "{name}", "Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
-        custom=_LogGroup(),
-    ),
     "AWS::CodeCommit::Repository": Row(
         *("codecommit", "CreateRepository", "GetRepository", "DeleteRepository", "repositoryName"),
         values={"Ref": "repositoryId", "Name": "repositoryName", "Arn": "Arn"}
         | {"CloneUrlHttp": "cloneUrlHttp", "CloneUrlSsh": "cloneUrlSsh"},
+        arn="Arn",
         custom=_Repository(),
     ),
     "AWS::CodeBuild::Project": Row(
         *("codebuild", "CreateProject", "BatchGetProjects", "DeleteProject", "name"),
         values={"Ref": "name", "Arn": "arn"},
+        tagged=False,  # UpdateProject takes them
         custom=_BuildProject(),
     ),
     "AWS::CodePipeline::Pipeline": Row(
         *("codepipeline", "CreatePipeline", "GetPipeline", "DeletePipeline", "name"),
         values={"Ref": "name", "Version": "version"},
+        arn="Arn",
         custom=_CodePipeline(),
     ),
     "AWS::Events::Rule": Row(
         *("events", "PutRule", "DescribeRule", "DeleteRule", "Name"),
         values={"Ref": "Name", "Arn": "Arn"},
+        arn="Arn",
         custom=_Rule(),
     ),
     "AWS::SageMaker::Pipeline": Row(
         *("sagemaker", "CreatePipeline", "DescribePipeline", "DeletePipeline", "PipelineName"),
         values={"Ref": "PipelineName"},
+        arn="PipelineArn",
         custom=_SageMakerPipeline(),
+    ),
+    "AWS::SageMaker::Project": Row(
+        *("sagemaker", "CreateProject", "DescribeProject", "DeleteProject", "ProjectName"),
+        values={"Ref": "ProjectArn", "ProjectArn": "ProjectArn", "ProjectId": "ProjectId"}
+        | {"ProjectStatus": "ProjectStatus", "CreationTime": "CreationTime"},
+        arn="ProjectArn",
+        waits=Waits(
+            "ProjectStatus",
+            good=("CreateCompleted", "UpdateCompleted", "UpdateFailed"),
+            bad=("CreateFailed", "DeleteFailed"),
+            deleting=("DeleteInProgress",),
+            undeletable=("CreateInProgress", "UpdateInProgress"),
+            reason=_why_project_failed,
+        ),
+        custom=_Project(),
+    ),
+    "AWS::SageMaker::CodeRepository": Row(
+        *("sagemaker", "CreateCodeRepository", "DescribeCodeRepository", "DeleteCodeRepository", "CodeRepositoryName"),
+        values={"Ref": "CodeRepositoryArn", "CodeRepositoryName": "CodeRepositoryName"},
+        arn="CodeRepositoryArn",
+        custom=_CodeRepository(),
+    ),
+    "AWS::S3::Bucket": Row(
+        *("s3", "CreateBucket", "HeadBucket", "DeleteBucket", "Bucket"),
+        values={"Ref": "{name}", "Arn": "arn:aws:s3:::{name}", "DomainName": "{name}.s3.amazonaws.com"}
+        | {"RegionalDomainName": "{name}.s3.{region}.amazonaws.com"},
+        custom=Bucket(),
+    ),
+    "AWS::IAM::Role": Row(
+        *("iam", "CreateRole", "GetRole", "DeleteRole", "RoleName"),
+        values={"Ref": "RoleName", "Arn": "Arn", "RoleId": "RoleId"},
+        custom=Role(),
+    ),
+    "AWS::IAM::Policy": Row(
+        *("iam", "PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "PolicyName"),
+        values={"Ref": "{name}", "Id": "{name}"},
+        tagged=False,
+        custom=Policy(),
+    ),
+    "AWS::Logs::LogGroup": Row(
+        *("logs", "CreateLogGroup", "DescribeLogGroups", "DeleteLogGroup", "logGroupName"),
+        values={"Ref": "{name}", "Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
+        custom=LogGroup(),
     ),
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from modelwright.engine.stack_tags import retag, tags_of
 from modelwright.errors import AwsError, ValidationException
 from modelwright.protocol import spec
+from modelwright.templates.parameters import as_text
 
 Act = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
 """(service, operation, parameters) -> result."""
@@ -20,17 +21,37 @@ GONE = ("Could not find", "does not exist", "DoesNotExist", "NoSuch", "NotFound"
 EXISTS = ("already exist", "AlreadyExist", "NameExists", "already own", "AlreadyOwned")
 
 
+class Unchangeable(ValidationException):
+    """A property can't be changed in place, in no direction: nothing was done, so nothing is to be taken back."""
+
+
 class Custom(Protocol):
     """A type that takes more than one call of AWS's. Every method may be repeated."""
 
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read) -> None: ...
+    def create(self, act: Act, name: str, properties: Mapping[str, Any], read: Read, region: str = "") -> None: ...
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
         """Raises AwsError, NotFound, where there is none."""
 
-    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None: ...
+    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """All but the tags."""
 
-    def delete(self, act: Act, name: str) -> None: ...
+    def delete(self, act: Act, name: str, properties: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Waits:
+    """`status` is the member of Describe's answer that says how far it is."""
+
+    status: str
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    deleting: tuple[str, ...]
+    undeletable: tuple[str, ...] = ()
+    """In these it can't be deleted yet."""
+    compared: tuple[str, ...] = ()
+    """Properties that Describe tells too: an update that was rolled back is seen by them."""
+    reason: Callable[[Mapping[str, Any]], str] = lambda found: str(found.get("FailureReason", ""))
 
 
 @dataclass(frozen=True)
@@ -49,14 +70,16 @@ class Row:
     """The member of Describe's answer that has it all."""
     lower: bool = False
     """Whether the operations' members begin in lower case."""
-    property: str = ""
-    """The property with the name, where it is called otherwise than the member."""
-    as_text: tuple[str, ...] = ()
-    """Properties that are objects here and JSON texts in the operations."""
     mutable: tuple[str, ...] = ()
     """Properties that Update takes."""
-    waits: str = ""
-    """The member of Describe's answer with a status that has to become InService."""
+    only_update: tuple[str, ...] = ()
+    """Of these, the ones that say how an update is made: Create does not take them."""
+    waits: Waits | None = None
+    """For what is made, changed or deleted some time after it was asked for."""
+    arn: str = ""
+    """Where Describe's answer has what the service's tagging wants; empty where that is the name."""
+    tagged: bool = True
+    """Whether tags are changed by calls of their own."""
     custom: Custom | None = None
     """For a type that takes more than one call."""
 
@@ -65,17 +88,27 @@ ROWS: Mapping[str, Row] = {
     "AWS::SageMaker::Model": Row(
         *("sagemaker", "CreateModel", "DescribeModel", "DeleteModel", "ModelName"),
         values={"Ref": "ModelArn", "ModelName": "ModelName"},
+        arn="ModelArn",
     ),
     "AWS::SageMaker::EndpointConfig": Row(
         *("sagemaker", "CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "EndpointConfigName"),
         values={"Ref": "EndpointConfigArn", "EndpointConfigName": "EndpointConfigName"},
+        arn="EndpointConfigArn",
     ),
     "AWS::SageMaker::Endpoint": Row(
         *("sagemaker", "CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "EndpointName"),
         values={"Ref": "EndpointArn", "EndpointName": "EndpointName"},
         update="UpdateEndpoint",
-        mutable=("EndpointConfigName",),
-        waits="EndpointStatus",
+        mutable=(
+            *("EndpointConfigName", "DeploymentConfig", "RetainAllVariantProperties"),
+            "ExcludeRetainedVariantProperties",
+        ),
+        only_update=("RetainAllVariantProperties", "ExcludeRetainedVariantProperties"),
+        waits=Waits(
+            *("EndpointStatus", ("InService",), ("Failed", "UpdateRollbackFailed"), ("Deleting",)),
+            compared=("EndpointConfigName",),
+        ),
+        arn="EndpointArn",
     ),
     "AWS::SageMaker::ModelPackageGroup": Row(
         *("sagemaker", "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
@@ -84,28 +117,16 @@ ROWS: Mapping[str, Row] = {
             "Ref": "ModelPackageGroupArn",
             "ModelPackageGroupArn": "ModelPackageGroupArn",
             "ModelPackageGroupName": "ModelPackageGroupName",
+            "ModelPackageGroupStatus": "ModelPackageGroupStatus",
+            "CreationTime": "CreationTime",
         },
-    ),
-    "AWS::S3::Bucket": Row(
-        *("s3", "CreateBucket", "HeadBucket", "DeleteBucket", "Bucket"),
-        values={"Ref": "{name}", "Arn": "arn:aws:s3:::{name}", "DomainName": "{name}.s3.amazonaws.com"},
-        property="BucketName",
-    ),
-    "AWS::IAM::Role": Row(
-        *("iam", "CreateRole", "GetRole", "DeleteRole", "RoleName"),
-        values={"Ref": "RoleName", "Arn": "Arn", "RoleId": "RoleId"},
-        inside="Role",
-        as_text=("AssumeRolePolicyDocument",),
-        update="UpdateRole",
-        mutable=("Description", "MaxSessionDuration"),
+        arn="ModelPackageGroupArn",
     ),
 }
 
 
 def exists(row: Row, act: Act, name: str) -> bool:
     """Whether there is one of that name."""
-    if not row.describe:
-        return False
     try:
         describe(row, act, name)
     except AwsError as error:
@@ -118,36 +139,58 @@ def exists(row: Row, act: Act, name: str) -> bool:
 def create(row: Row, act: Act, name: str, properties: Mapping[str, Any], region: str, read: Read) -> None:
     """Make it, or find that it was made. Raises AwsError."""
     if row.custom is not None:
-        row.custom.create(act, name, properties, read)
+        row.custom.create(act, name, properties, read, region)
         return
-    parameters = {**_parameters(row, row.create, properties), row.name: name}
-    if row.create == "CreateBucket" and region != "us-east-1":
-        parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
+    given = {key: value for key, value in properties.items() if key not in row.only_update}
+    adopting(act, row.service, row.create, {**_parameters(row, row.create, given), row.name: name})
+
+
+def adopting(act: Act, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+    """Make something, or find that it was made: the name was free when it was fixed."""
     try:
-        act(row.service, row.create, parameters)
+        act(service, operation, parameters)
     except AwsError as error:
         if not matches(error, EXISTS):
             raise
 
 
+def only(properties: Mapping[str, Any], *known: str) -> None:
+    """Raises ValidationException naming a property that is not known."""
+    for key in properties:
+        if key not in known:
+            raise ValidationException(f"Encountered unsupported property {key}")
+
+
 def update(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Bring it from the one to the other. Raises ValidationException for a property that can't be changed."""
+    if row.tagged:
+        _retag(row, act, name, old, new)
+        old, new = ({key: value for key, value in each.items() if key != "Tags"} for each in (old, new))
     if row.custom is not None:
-        row.custom.update(act, name, old, new)
+        if old != new:
+            row.custom.update(act, name, old, new)
         return
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     for key in changed:
         if key not in row.mutable:
-            raise ValidationException(f"Modelwright can't change the property {key} of this type in place yet.")
-    given = {key: new[key] for key in row.mutable if key in new}
-    act(row.service, row.update, {**_parameters(row, row.update, given), row.name: name})
+            raise Unchangeable(f"Modelwright can't change the property {key} of this type in place yet.")
+    if any(key not in row.only_update for key in changed):
+        given = {key: new[key] for key in row.mutable if key in new}
+        act(row.service, row.update, {**_parameters(row, row.update, given), row.name: name})
 
 
-def delete(row: Row, act: Act, name: str) -> None:
+def _retag(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    before, after = tags_of(old), tags_of(new)
+    if before != after:
+        where = str(describe(row, act, name)[row.arn]) if row.arn else name
+        retag(row.service, act, where, before, after)
+
+
+def delete(row: Row, act: Act, name: str, properties: Mapping[str, Any]) -> None:
     """What is gone already is fine."""
     try:
         if row.custom is not None:
-            row.custom.delete(act, name)
+            row.custom.delete(act, name, properties)
         else:
             act(row.service, row.delete, {row.name: name})
     except AwsError as error:
@@ -158,8 +201,6 @@ def delete(row: Row, act: Act, name: str) -> None:
 def describe(row: Row, act: Act, name: str) -> dict[str, Any]:
     if row.custom is not None:
         return row.custom.describe(act, name)
-    if not row.describe:
-        return {}
     answer = act(row.service, row.describe, {row.name: name})
     return dict(answer.get(row.inside, {})) if row.inside else answer
 
@@ -167,7 +208,8 @@ def describe(row: Row, act: Act, name: str) -> dict[str, Any]:
 def values(row: Row, described: Mapping[str, Any], name: str, region: str, account: str) -> dict[str, Any]:
     """Ref and attributes."""
     place = {"name": name, "region": region, "account": account}
-    return {key: described.get(path, path.format(**place)) for key, path in row.values.items()}
+    found = {key: described.get(path, path.format(**place)) for key, path in row.values.items()}
+    return {key: value if isinstance(value, list) else as_text(value) for key, value in found.items()}
 
 
 def matches(error: AwsError, texts: tuple[str, ...]) -> bool:
@@ -178,10 +220,8 @@ def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict
     shape = spec.operation(row.service, operation).input_shape
     found = {}
     for key, value in properties.items():
-        if key == (row.property or row.name):
+        if key == row.name:
             continue
-        if key in row.as_text and not isinstance(value, str):
-            value = json.dumps(value)
         member = _member(shape, key, row.lower)
         if shape is None or member not in shape.members:
             raise ValidationException(f"Encountered unsupported property {key}")

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
 from modelwright.engine.stack_kinds import ROWS
-from modelwright.engine.stack_types import Read, Row
+from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ValidationException
@@ -23,11 +25,20 @@ from modelwright.lifecycles.job import Effect, Fact
 from modelwright.lifecycles.stack import Item, Stack, Task
 from modelwright.store.database import Database, Transaction
 from modelwright.store.history import Event
-from modelwright.store.resources import delete_resource, find_resource, insert_resource, replace_resource
+from modelwright.store.resources import (
+    Query,
+    delete_resource,
+    find_resource,
+    insert_resource,
+    list_resources,
+    replace_resource,
+)
+from modelwright.templates.changes import with_stack_tags
 from modelwright.templates.functions import Scope, is_open, reduce
+from modelwright.templates.parameters import as_text
 from modelwright.templates.types import TYPES
 
-KIND = "Stack"
+KIND, CHANGE_SET = "Stack", "ChangeSet"
 
 
 class Stacks:
@@ -80,7 +91,12 @@ class Stacks:
             document["StackStatusReason"] = state.reason
         if not state.status.endswith("IN_PROGRESS"):
             document["_Plan"] = dict(state.plan)
-            document["Outputs"] = [] if state.status == "DELETE_COMPLETE" else _outputs(state)
+            document["Outputs"] = [dict(output) for output in state.outputs]
+            if state.status.endswith("_COMPLETE"):  # else the rollback may still come
+                before = document.pop("_Before", {})
+                if state.status == "UPDATE_ROLLBACK_COMPLETE":
+                    document = {key: value for key, value in {**document, **before}.items() if value is not None}
+            self._tell_change_set(transaction, document, state)
         if state.status == "DELETE_COMPLETE":
             document["DeletionTime"] = now
             delete_resource(transaction, KIND, state.name)
@@ -90,7 +106,18 @@ class Stacks:
             return
         replace_resource(transaction, KIND, state.name, document, modified=now, status=state.status)
 
+    def _tell_change_set(self, transaction: Transaction, document: Mapping[str, Any], state: Stack) -> None:
+        """Of the change set that was executed, where there was one: how that went."""
+        name = document.get("ChangeSetId")
+        found = find_resource(transaction, CHANGE_SET, name, lock=True) if name else None
+        if name and found is not None and found["ExecutionStatus"] == "EXECUTE_IN_PROGRESS":
+            fine = state.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+            changed = {**found, "ExecutionStatus": "EXECUTE_COMPLETE" if fine else "EXECUTE_FAILED"}
+            replace_resource(transaction, CHANGE_SET, name, changed, modified=self._now())
+
     def perform(self, work: Work) -> Sequence[Fact] | None:
+        if work.effect.kind == "outputs":
+            return self._outputs(work.state)
         task = work.state.tasks[work.effect.key]
         effects = {
             "prepare": self._prepare,
@@ -105,16 +132,45 @@ class Stacks:
             return [self._failed(work, task, error.message)]
 
     def failure(self, work: Work, error: Exception) -> Sequence[Fact]:
-        task = work.state.tasks[work.effect.key]
-        return [self._failed(work, task, f"InternalFailure: {type(error).__name__}: {error}")]
+        reason = f"InternalFailure: {type(error).__name__}: {error}"
+        if work.effect.kind == "outputs":
+            return [("OutputsFailed", {"Reason": reason})]
+        return [self._failed(work, work.state.tasks[work.effect.key], reason)]
 
     # Effects
+
+    def _outputs(self, state: Stack) -> Sequence[Fact]:
+        """The outputs' values. No two stacks export the same name, and what another imports stays as it is."""
+        try:
+            found = _outputs(state)
+            with self._database.read() as transaction:
+                self._check_exports(transaction, state, found)
+        except AwsError as error:
+            return [("OutputsFailed", {"Reason": error.message})]
+        return [("Outputs", {"Outputs": found})]
+
+    def _check_exports(self, transaction: Transaction, state: Stack, found: Sequence[Mapping[str, Any]]) -> None:
+        new = {each["ExportName"]: each["OutputValue"] for each in found if "ExportName" in each}
+        old = {each["ExportName"]: each["OutputValue"] for each in state.before_outputs if "ExportName" in each}
+        lost = {name for name, value in old.items() if new.get(name) != value}
+        for stack in list_resources(transaction, Query(KIND, limit=100_000)).documents:
+            if stack["StackId"] == state.stack_id:
+                continue
+            for name in (each.get("ExportName") for each in stack.get("Outputs", [])):
+                if name in new:
+                    raise ValidationException(
+                        f"Export with name {name} is already exported by stack {stack['StackName']}."
+                    )
+            used = sorted(lost & set(stack.get("_Plan", {}).get("Imports", [])))
+            if used and stack["StackStatus"] != "DELETE_COMPLETE":
+                raise ValidationException(f"Cannot update export {used[0]} as it is in use by {stack['StackName']}.")
 
     def _prepare(self, work: Work, task: Task) -> Sequence[Fact]:
         state: Stack = work.state
         planned = state.plan["Resources"][task.logical]
         kind, row, rules = planned["Type"], ROWS[planned["Type"]], TYPES[planned["Type"]]
         properties = reduce(planned["Properties"], _scope(state))
+        properties = dict(with_stack_tags(kind, properties, state.plan.get("Tags", [])))
         if is_open(properties):
             raise ValidationException(f"The properties of {task.logical} name an attribute that its resource has not.")
         old = state.items.get(task.logical)
@@ -160,7 +216,8 @@ class Stacks:
     def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
         assert task.item is not None
         row = ROWS[task.item.type]
-        self._change(work, row, task.item, task.old)
+        with suppress(Unchangeable):  # then it was refused on the way here too
+            self._change(work, row, task.item, task.old)
         return self._finish(work, task, row, task.item, "UPDATE")
 
     def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> None:
@@ -169,9 +226,12 @@ class Stacks:
         key = (work.stream, work.effect.key)
         if row.waits:
             found = self._watched(work, row, item.name)
-            same = all(found.get(name) == item.properties.get(name) for name in row.mutable)
-            if same or found[row.waits] != "InService" or key in self._asked:
+            if found[row.waits.status] not in row.waits.good or key in self._asked:
                 return
+            compared = row.waits.compared
+            if compared and all(found.get(name) == item.properties.get(name) for name in compared):
+                rest = {name: value for name, value in item.properties.items() if name != "Tags"}
+                old = replace(old, properties={**rest, "Tags": old.properties.get("Tags", [])})
         stack_types.update(row, self._caller(work.state), item.name, old.properties, item.properties)
         self._asked.add(key)
 
@@ -183,13 +243,13 @@ class Stacks:
             else stack_types.describe(row, self._caller(state), item.name)
         )
         if row.waits:
-            status = found[row.waits]
-            if status == "Failed":
-                raise ValidationException(found.get("FailureReason", f"{item.name} has failed."))
-            if status != "InService":
+            status = found[row.waits.status]
+            if status in row.waits.bad:
+                raise ValidationException(row.waits.reason(found) or f"{item.name} has failed.")
+            if status not in row.waits.good:
                 return None
-            if any(key in item.properties and found.get(key) != item.properties[key] for key in row.mutable):
-                raise ValidationException(found.get("FailureReason", f"The update of {item.name} was rolled back."))
+            if any(key in item.properties and found.get(key) != item.properties[key] for key in row.waits.compared):
+                raise ValidationException(row.waits.reason(found) or f"The update of {item.name} was rolled back.")
         account = state.stack_id.split(":")[4]
         values = stack_types.values(row, found, item.name, state.region, account)
         data = {"Task": task.key, "Physical": values["Ref"], "Values": values, "Type": item.type}
@@ -204,16 +264,30 @@ class Stacks:
         item = task.item
         assert item is not None
         row, act = ROWS[item.type], self._caller(work.state)
-        if row.waits and stack_types.exists(row, act, item.name):
-            found = self._watched(work, row, item.name)
-            if found[row.waits] != "Deleting":
-                stack_types.delete(row, act, item.name)
-            if stack_types.exists(row, act, item.name):
-                return None
-        elif not row.waits:
-            stack_types.delete(row, act, item.name)
+        if row.waits is None:
+            stack_types.delete(row, act, item.name, item.properties)
+        elif stack_types.exists(row, act, item.name) and not self._deleted(work, row, item):
+            return None
         physical = item.physical or item.name
         return [("Gone", {"Task": task.key, "Status": "DELETE_COMPLETE", "Type": item.type, "Physical": physical})]
+
+    def _deleted(self, work: Work, row: Row, item: Item) -> bool:
+        """Ask for its deletion, once it can be asked for. Whether it is gone."""
+        assert row.waits is not None
+        act, key = self._caller(work.state), (work.stream, work.effect.key)
+        try:
+            found = self._watched(work, row, item.name)
+        except AwsError as error:
+            if stack_types.matches(error, stack_types.GONE):
+                return True
+            raise
+        status = found[row.waits.status]
+        if status in row.waits.bad and key in self._asked:
+            raise ValidationException(row.waits.reason(found) or f"{item.name} could not be deleted.")
+        if status not in (*row.waits.deleting, *row.waits.undeletable):
+            stack_types.delete(row, act, item.name, item.properties)
+            self._asked.add(key)
+        return not stack_types.exists(row, act, item.name)
 
     def _watched(self, work: Work, row: Row, name: str) -> dict[str, Any]:
         """What Describe says; the effect is performed again when that changes."""
@@ -261,8 +335,12 @@ def _outputs(state: Stack) -> list[dict[str, Any]]:
     for key, output in state.plan["Outputs"].items():
         made: Mapping[str, Any] = reduce(output, _scope(state))
         if is_open(made):
-            continue
-        one = {"OutputKey": key, "OutputValue": str(made["Value"])}
+            raise ValidationException(f"The output {key} names an attribute that its resource has not.")
+        if isinstance(made["Value"], list | dict):
+            raise ValidationException(
+                f"Template format error: The Value field of every Outputs member must evaluate to a String: see {key}."
+            )
+        one = {"OutputKey": key, "OutputValue": as_text(made["Value"])}
         if made.get("Description"):
             one["Description"] = made["Description"]
         if made.get("Export"):

@@ -228,6 +228,7 @@ class LocalImages:
             command=config.command or (),
             working_directory=config.working_directory,
             visible=(*environment.parents, *interpreter_folders()) if environment else (),
+            labels=dict(config.labels),
             notes=state.notes,
         )
 

@@ -27,6 +27,8 @@ def main() -> None:
         _tell(record=asdict(_build(order)))
     except ModelwrightError as error:
         _tell(error=str(error))
+    except Exception as error:  # a context that can't be read, a disk that is full: one line, as of any builder
+        _tell(error=f"the image builder failed: {type(error).__name__}: {error}")
 
 
 def _build(order: dict[str, Any]) -> Record:

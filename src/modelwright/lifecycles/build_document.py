@@ -7,7 +7,7 @@ container are as the container has told them, checked by `report`: whoever runs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 Document = dict[str, Any]
 
@@ -15,6 +15,8 @@ INSIDE = ("DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD", "UPL
 """The phases that the container tells of."""
 _TEXT = 4096
 _VALUE = 1 << 16
+_LATEST = 1e11
+"""Seconds; the year 5138."""
 
 
 def submitted(time: float) -> list[Document]:
@@ -46,10 +48,10 @@ def report(value: Any) -> list[Document]:
         if not isinstance(item, dict) or item.get("phaseType") not in INSIDE:
             continue
         start, end = item.get("startTime"), item.get("endTime")
-        if not isinstance(start, int | float):
+        if not _is_time(start):
             continue
         phase = _open(item["phaseType"], float(start))
-        if isinstance(end, int | float):
+        if _is_time(end):
             status = "SUCCEEDED" if item.get("phaseStatus") == "SUCCEEDED" else "FAILED"
             phase = _ended(phase, status, max(float(end), float(start)), _contexts(item.get("contexts")))
         phases.append(phase)
@@ -115,15 +117,25 @@ def _contexts(value: Any) -> list[Document]:
     found = []
     for item in value if isinstance(value, list) else ():
         if isinstance(item, dict):
-            text = {name: str(item.get(name, ""))[:_TEXT] for name in ("statusCode", "message")}
+            text = {name: _text(item.get(name, ""), _TEXT) for name in ("statusCode", "message")}
             found.append(text)
     return found[:10]
+
+
+def _is_time(value: Any) -> TypeGuard[int | float]:
+    """JSON's NaN and 1e999 are numbers too."""
+    return isinstance(value, int | float) and 0 <= value < _LATEST
+
+
+def _text(value: Any, most: int) -> str:
+    """As UTF-8 and every database can hold it."""
+    return str(value)[:most].replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def exported(value: Any, names: Sequence[str]) -> list[Document]:
     """Exported variables that a container has told, in the order of `names`."""
     values = value if isinstance(value, dict) else {}
-    return [{"name": name, "value": str(values[name])[:_VALUE]} for name in names if name in values]
+    return [{"name": name, "value": _text(values[name], _VALUE)} for name in names if name in values]
 
 
 def state_change(document: Mapping[str, Any]) -> Document:

@@ -47,6 +47,8 @@ class Variant:
     containers: tuple[Mapping[str, Any], ...]
     direct: bool = False
     """A request goes to one container, by name; else through all of them."""
+    isolated: bool = False
+    """Its containers reach nothing."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,6 +67,8 @@ class Fleet:
     number: int
     config: str
     variants: tuple[Variant, ...]
+    capture: Mapping[str, Any] | None = None
+    """AWS's DataCaptureConfig."""
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
@@ -160,10 +164,11 @@ def fleet_of(number: int, data: Mapping[str, Any]) -> Fleet:
             startup=each["Startup"],
             containers=tuple(each.get("Containers") or [each["Container"]]),  # one, in streams of earlier versions
             direct=each.get("Mode") == "Direct",
+            isolated=each.get("Isolated", False),
         )
         for each in data["Variants"]
     )
-    return Fleet(number, data["Config"], variants)
+    return Fleet(number, data["Config"], variants, data.get("Capture"))
 
 
 # Facts

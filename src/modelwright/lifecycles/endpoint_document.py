@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelwright.lifecycles.capture import summary
 from modelwright.lifecycles.endpoint import Endpoint, Fleet, Instance, Variant
 
 Document = dict[str, Any]
@@ -17,6 +18,10 @@ def describe(document: Mapping[str, Any], endpoint: Endpoint, time: float) -> Do
     if fleet is not None:
         new["EndpointConfigName"] = fleet.config
         new["ProductionVariants"] = _variants(fleet, endpoint)
+        new |= capture_members(fleet.capture, serving=endpoint.live is not None)
+        if fleet.capture is None:
+            new.pop("DataCaptureConfig", None)
+            new.pop("_Capture", None)
     if endpoint.live is not None and endpoint.coming is not None:
         new["PendingDeploymentSummary"] = {
             "EndpointConfigName": endpoint.coming.config,
@@ -30,6 +35,13 @@ def describe(document: Mapping[str, Any], endpoint: Endpoint, time: float) -> Do
     else:
         new.pop("FailureReason", None)
     return new
+
+
+def capture_members(capture: Mapping[str, Any] | None, *, serving: bool) -> Document:
+    """What the document tells of data capture, and what an update that retains it needs."""
+    if capture is None:
+        return {}
+    return {"DataCaptureConfig": summary(capture, serving=serving), "_Capture": capture}
 
 
 def summaries(fleet: Mapping[str, Any], healthy: Mapping[str, int]) -> list[Document]:

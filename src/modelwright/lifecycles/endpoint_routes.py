@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from modelwright.lifecycles.capture import Capturing, capturing
 from modelwright.lifecycles.endpoint import Endpoint, Instance, Variant
 
 
@@ -30,6 +31,8 @@ class VariantRoutes:
     weight: float
     replicas: tuple[Replica, ...]
     direct: bool = False
+    capture: Capturing | None = None
+    """What of its invocations is captured."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ def routes(endpoint: Endpoint) -> Routes:
     """The live fleet's healthy instances."""
     variants: list[VariantRoutes] = []
     if endpoint.live is not None and endpoint.status not in ("Deleting", "Gone"):
+        capture = capturing(endpoint.live.capture)
         healthy = [one for one in endpoint.of(endpoint.live) if one.healthy]
         for variant in endpoint.live.variants:
             replicas = tuple(Replica(one.id, _hops(variant, one)) for one in healthy if one.variant == variant.name)
-            variants.append(VariantRoutes(variant.name, variant.weight, replicas, variant.direct))
+            variants.append(VariantRoutes(variant.name, variant.weight, replicas, variant.direct, capture))
     return Routes(endpoint.stream, endpoint.name, endpoint.arn, endpoint.status, tuple(variants))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket
 from typing import Literal, Protocol
 
 
@@ -34,6 +35,7 @@ class Image:
     working_directory: str = "/"
     visible: tuple[Path, ...] = ()
     """Further host folders that must be visible read-only at their own paths (the environments it is layered on)."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the job's log should say about it (a nearest version was taken, say)."""
 
@@ -59,6 +61,16 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network of the container's own, with nothing in it but 127.0.0.1."""
+
+    door: bool = False
+    """It can be reached from outside, by `Runtime.socket_into`."""
+    gate: int | None = None
+    """The port at which `Runtime.gate_of` accepts connections from inside; needs a door."""
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """One container to run."""
 
@@ -72,6 +84,8 @@ class ContainerSpec:
     """None: the image's."""
     mounts: tuple[Mount, ...] = ()
     limits: Limits = Limits()
+    network: Network | None = None
+    """None: the host's."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,18 @@ class Runtime(Protocol):
 
     def logs(self, handle: Handle, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
         """What it printed (stdout and stderr together) from byte `offset` on, and the offset to go on from."""
+        ...
+
+    def network_problem(self) -> str:
+        """Why a container can't have a network of its own with a door here; empty when it can."""
+        ...
+
+    def socket_into(self, name: str) -> socket:
+        """A TCP socket in the own network of the container of this name, not connected. Raises OSError."""
+        ...
+
+    def gate_of(self, name: str) -> socket:
+        """The listening socket of its gate; what connects to it is the container. Raises OSError."""
         ...
 
     def remove(self, handle: Handle) -> None:

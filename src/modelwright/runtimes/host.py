@@ -43,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
     return [
         _python(),
         _sandbox(settings),
+        _networks(settings),
         *_copies(settings),
         _memory_limit(),
         _cpu_limit(),
@@ -93,6 +94,21 @@ def _sandbox(settings: Settings) -> Finding:
     if settings.sandbox == "none":
         return Finding("sandbox", False, f"{text} (asked for by sandbox = 'none')")
     return Finding("sandbox", False, f"{text}. {'; '.join(found.problems)}. {_sandbox_remedy()}")
+
+
+def _networks(settings: Settings) -> Finding:
+    try:
+        problem = sandbox.network_problem(settings.sandbox)
+    except ConfigurationError as error:
+        problem = str(error)
+    if not problem:
+        text = "containers can have their own: models that know only port 8080, EnableNetworkIsolation"
+        return Finding("networks", True, text)
+    text = (
+        "containers share this machine's: one model at a time may know only port 8080, and EnableNetworkIsolation "
+        f"fails ({problem})"
+    )
+    return Finding("networks", False, text)
 
 
 def _sandbox_remedy() -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import gc
 import json
 import os
@@ -21,15 +22,18 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 from typing import Any, NoReturn
 
 NEW_MOUNTS, NEW_USER = 0x00020000, 0x10000000
+NEW_NETWORK = 0x40000000
 NEW_IPC_UTS_PROCESSES = 0x08000000 | 0x04000000 | 0x20000000
 BIND, RECURSIVE, PRIVATE, READ_ONLY = 0x1000, 0x4000, 0x40000, 0x1
 NO_SUID, NO_DEV, NO_EXEC = 0x2, 0x4, 0x8
 DETACH = 2
-SET_PARENT_DEATH_SIGNAL, DROP_BOUNDING, SET_NO_NEW_PRIVILEGES = 1, 24, 38
+SET_PARENT_DEATH_SIGNAL, SET_DUMPABLE, DROP_BOUNDING, SET_NO_NEW_PRIVILEGES = 1, 4, 24, 38
+GET_INTERFACE_FLAGS, SET_INTERFACE_FLAGS, INTERFACE_UP = 0x8913, 0x8914, 0x1
 MOUNT_SETATTR = 442  # the same number on every architecture
 HERE, ALL_BELOW = -100, 0x8000
 KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7)
@@ -44,6 +48,11 @@ DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE,
 """What Python or this module handles or ignores, and a program must find as it is usual."""
 
 SPARES = 2
+
+DOOR = "door"
+"""In a container's folder: the Unix socket at which its doorkeeper hands out sockets of its own network."""
+SOCKET, GATE = b"s", b"g"
+"""What it may be asked for."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -183,9 +192,12 @@ def _container(plan: dict[str, Any]) -> int:
         _join(cgroup)
     if plan["cpus"]:
         os.sched_setaffinity(0, plan["cpus"])
+    network = _own_network(plan["network"]) if plan["network"] else None
     _mount_all(plan)
     _give_up_powers(keep=() if plan["user_namespace"] else KEPT_CAPABILITIES)
     main = _program(plan)
+    if network is not None and os.fork() == 0:
+        _keep_door(*network)
     while True:
         pid, status = os.wait()
         if pid == main:
@@ -198,6 +210,45 @@ def _join(cgroup: str) -> None:
     name = "tasks" if os.path.exists(f"{cgroup}/tasks") else "cgroup.procs"
     with open(f"{cgroup}/{name}", "w") as file:
         file.write("0")
+
+
+def _own_network(wanted: dict[str, Any]) -> tuple[socket.socket, socket.socket | None] | None:
+    """Leave the host's network for one of the container's own; what leads into it, and out of it (the gate)."""
+    _call("unshare", NEW_NETWORK)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        found = fcntl.ioctl(any_socket, GET_INTERFACE_FLAGS, struct.pack("16sH22x", b"lo", 0))
+        flags = struct.unpack_from("16sH", found)[1] | INTERFACE_UP
+        fcntl.ioctl(any_socket, SET_INTERFACE_FLAGS, struct.pack("16sH22x", b"lo", flags))
+    if not wanted["door"]:
+        return None
+    gate = None
+    if wanted["gate"]:
+        gate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        gate.bind(("127.0.0.1", wanted["gate"]))
+        gate.listen(128)
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door.bind(DOOR)
+    door.listen(64)
+    return door, gate
+
+
+def _keep_door(door: socket.socket, gate: socket.socket | None) -> NoReturn:
+    """Hand out sockets until the container ends."""
+    try:
+        os.setpgid(0, 0)  # what the program sends to its group is not meant
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        _prctl(SET_DUMPABLE, 0)
+        while True:
+            caller, _ = door.accept()
+            with caller, contextlib.suppress(OSError):
+                if caller.recv(1) != GATE:
+                    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made:
+                        socket.send_fds(caller, [SOCKET], [made.fileno()])
+                elif gate is not None:
+                    socket.send_fds(caller, [GATE], [gate.fileno()])
+    finally:
+        os._exit(0)
 
 
 def _mount_all(plan: dict[str, Any]) -> None:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
-from modelwright.runtimes import contents, limits, plain, processes, sandbox
+from modelwright.runtimes import contents, limits, networks, plain, processes, sandbox
 from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Lost, Poll, Running
 from modelwright.runtimes.launching import launch
 
@@ -118,6 +119,18 @@ class ProcessRuntime:
             data = b""
         return data, offset + len(data)
 
+    def network_problem(self) -> str:
+        try:
+            return sandbox.network_problem(self._settings.sandbox)
+        except ConfigurationError as error:
+            return str(error)
+
+    def socket_into(self, name: str) -> socket.socket:
+        return networks.socket_into(self._folder(name))
+
+    def gate_of(self, name: str) -> socket.socket:
+        return networks.gate_of(self._folder(name))
+
     def remove(self, handle: Handle) -> None:
         folder = self._folder(handle.name)
         if not folder.exists() or _is_locked(folder):
@@ -156,6 +169,10 @@ class ProcessRuntime:
     def _launch(self, spec: ContainerSpec, folder: Path, lock: int, bounds: _Bounds) -> subprocess.Popen[bytes] | None:
         """Start its shim. Returns that, where it is a child of this process."""
         box = self.sandbox
+        network = spec.network
+        if network is not None and (box.kind == "none" or (network.door and box.kind == "bubblewrap")):
+            why = self.network_problem()
+            raise ConfigurationError(f"A container can't have a network of its own on this machine: {why}")
         wrapper: list[str] = []
         if box.kind == "none":
             command = plain.prepare(spec, folder, self._settings)
@@ -163,11 +180,20 @@ class ProcessRuntime:
             made = contents.prepare(spec, folder, self._settings, overlay=box.overlay)
             container = (box, made.layout, made.argv, made.environment, made.working_directory)
             if box.kind == "unshare":
-                sandbox.plan(*container, cgroups=bounds.groups, cpus=bounds.cpus, data_limit=bounds.data)
+                sandbox.plan(
+                    *container,
+                    cgroups=bounds.groups,
+                    cpus=bounds.cpus,
+                    data_limit=bounds.data,
+                    network=None if network is None else asdict(network),
+                )
                 with open(folder / "log", "ab") as log:
                     launch(folder, lock, log.fileno())
                 return None
-            wrapper, command = sandbox.wrapper(box, made.layout), sandbox.bubblewrap(*container)
+            wrapper, command = (
+                sandbox.wrapper(box, made.layout),
+                sandbox.bubblewrap(*container, cut_off=network is not None),
+            )
         if bounds.data is not None:
             (folder / "data-limit").write_text(f"{bounds.data // 1024}\n")
         with open(folder / "log", "ab") as log, self._processors.confined(bounds.cpus):

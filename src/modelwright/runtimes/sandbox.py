@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from modelwright.errors import ConfigurationError
 from modelwright.runtimes.launcher import COVERED
@@ -92,6 +92,16 @@ def probe(kind: Literal["unshare", "bubblewrap"]) -> tuple[Sandbox | None, str]:
     return None, f"{kind}: {problem}"
 
 
+@functools.cache
+def network_problem(setting: str) -> str:
+    """Why a container can't have a network of its own here, reached from outside; empty when it can."""
+    found = choose(setting)
+    if found.kind != "unshare":
+        return "; ".join(found.problems) or f"sandbox = '{setting}' has no networks of its own"
+    problem = _try(found, network={"door": True, "gate": None})
+    return f"networks: {problem}" if problem else ""
+
+
 def plan(
     sandbox: Sandbox,
     layout: Layout,
@@ -102,8 +112,9 @@ def plan(
     cgroups: Sequence[Path] = (),
     cpus: Collection[int] = (),
     data_limit: int | None = None,
+    network: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what the launcher reads: kind `unshare`."""
+    """Write what the launcher reads: kind `unshare`. `network` is of its own, with a `door` and perhaps a `gate`."""
     (layout.job / "root").mkdir()
     content = {
         "steps": [
@@ -123,16 +134,25 @@ def plan(
         "cgroups": [str(cgroup) for cgroup in cgroups],
         "cpus": sorted(cpus),
         "data_limit": data_limit,
+        "network": network,
     }
     _write(layout.job / "plan.json", json.dumps(content))
 
 
 def bubblewrap(
-    sandbox: Sandbox, layout: Layout, argv: Sequence[str], environment: Mapping[str, str], working_directory: str
+    sandbox: Sandbox,
+    layout: Layout,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    working_directory: str,
+    *,
+    cut_off: bool = False,
 ) -> list[str]:
     """The command that runs `argv`, for `shim.sh`; writes the files that it reads: kind `bubblewrap`."""
     # By a file: a command line can be read by everybody on this machine, and the environment holds keys.
     arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--as-pid-1", "--clearenv"]
+    if cut_off:
+        arguments.append("--unshare-net")
     if not sandbox.user_namespace:
         arguments += ["--cap-drop", "ALL"]
         arguments += [word for name in CAPABILITIES for word in ("--cap-add", f"CAP_{name}")]
@@ -198,7 +218,7 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _try(sandbox: Sandbox) -> str:
+def _try(sandbox: Sandbox, network: Mapping[str, Any] | None = None) -> str:
     """What goes wrong when such a sandbox is used; empty when nothing does."""
     folder = Path(tempfile.mkdtemp(prefix="modelwright-probe-"))
     try:
@@ -210,7 +230,10 @@ def _try(sandbox: Sandbox) -> str:
         else:
             layout.bind(folder / "input", "/opt/ml", writable=True)
         argv = ["/bin/sh", "-c", "echo probe > /opt/ml/probe"]
-        said = {"bubblewrap": _try_bubblewrap, "unshare": _try_unshare}[sandbox.kind](sandbox, layout, argv)
+        if sandbox.kind == "bubblewrap":
+            said = _try_bubblewrap(sandbox, layout, argv)
+        else:
+            said = _try_unshare(sandbox, layout, argv, network)
         written = layout.copies[0].upper if sandbox.overlay else folder / "input"
         return "" if (written / "probe").exists() else said or "nothing was run"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -230,8 +253,8 @@ def _try_bubblewrap(sandbox: Sandbox, layout: Layout, argv: list[str]) -> str:
     return _last_words(layout.job)
 
 
-def _try_unshare(sandbox: Sandbox, layout: Layout, argv: list[str]) -> str:
-    plan(sandbox, layout, argv, {"PATH": os.defpath}, "/")
+def _try_unshare(sandbox: Sandbox, layout: Layout, argv: list[str], network: Mapping[str, Any] | None) -> str:
+    plan(sandbox, layout, argv, {"PATH": os.defpath}, "/", network=network)
     with open(layout.job / "lock", "wb") as lock, open(layout.job / "log", "wb") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)
         launch(layout.job, lock.fileno(), log.fileno())

@@ -110,6 +110,7 @@ class Gateway:
         client: str,
     ) -> Document:
         """The operation's result. `streaming` names the parameter that is the body, where that streams."""
+        received = time.perf_counter()
         token = request.headers.get("x-amz-security-token") or dict(request.query_pairs).get("X-Amz-Security-Token")
         found: AccessKey | None = None
 
@@ -128,6 +129,7 @@ class Gateway:
             source="http",
             address=client,
             agent=request.headers.get("user-agent", ""),
+            received=received,
         )
         if streaming is None:
             decoded = _decoded(request, route, verified)

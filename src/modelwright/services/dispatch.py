@@ -58,6 +58,8 @@ class Context:
     """The client's address, where there is one."""
     agent: str = ""
     """What the client calls itself (User-Agent)."""
+    received: float = 0.0
+    """When the whole request had come, by `time.perf_counter`; 0 where it did not come by a wire."""
     behalf: tuple[str, ...] = ()
     """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 
@@ -194,11 +196,12 @@ class Dispatcher:
 
     @contextmanager
     def permitted(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], *, noted: bool = True
     ) -> Iterator[Outcome]:
         """Check that the caller may, and remember what comes of the block.
 
-        For what is done by other means than an operation (a push by git), too. Raises AwsError.
+        For what is done by other means than an operation (a push by git), too; what only leads up to it need not be
+        `noted`, except that it was refused. Raises AwsError.
         """
         outcome = Outcome()
         if self._guard is not None:
@@ -208,7 +211,7 @@ class Dispatcher:
                 if self._trail is not None:
                     self._trail.denied(context, service, operation, parameters, error)
                 raise
-        note = None if self._trail is None else self._trail.begin(context, service, operation, parameters)
+        note = None if self._trail is None or not noted else self._trail.begin(context, service, operation, parameters)
         try:
             yield outcome
         except BaseException as error:

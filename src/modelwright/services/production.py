@@ -23,7 +23,10 @@ from modelwright.store.database import Database, Transaction
 from modelwright.store.resources import Query, find_by_arn, find_resource, list_resources
 
 _GATED = frozenset({"UpdatePipeline", "DeletePipeline", "EnableStageTransition", "RollbackStage"})
-_STACKS = frozenset({"CreateStack", "UpdateStack", "DeleteStack", "ExecuteChangeSet", "ContinueUpdateRollback"})
+_STACKS = frozenset({
+    "CreateStack", "UpdateStack", "DeleteStack", "ExecuteChangeSet", "ContinueUpdateRollback", "CancelUpdateStack",
+    "RollbackStack", "UpdateTerminationProtection",
+})  # fmt: skip
 _ENDPOINTS = frozenset({"UpdateEndpoint", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities"})
 _PROJECTS = frozenset({"DeleteProject", "UpdateProject"})
 _CONTENTS = frozenset({

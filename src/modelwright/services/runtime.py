@@ -9,7 +9,7 @@ from typing import Any
 from modelwright.arns import Arn
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, recorded, refused
+from modelwright.services.members import HONOURED, Table, refused
 from modelwright.serving.router import (
     Answer,
     Broken,
@@ -34,7 +34,7 @@ MEMBERS: Table = {
     "TargetModel": refused("Multi-model endpoints are not supported: leave it out."),
     "TargetVariant": HONOURED,
     "TargetContainerHostname": HONOURED,
-    "InferenceId": recorded("It would be written beside captured data, and nothing is captured."),
+    "InferenceId": HONOURED,
     "EnableExplanations": refused("Explanations by Clarify are not supported: leave it out."),
     "InferenceComponentName": refused("Inference components are not supported: leave it out."),
     "SessionId": refused("Stateful sessions are not supported: leave it out."),
@@ -57,7 +57,9 @@ class Runtime:
     async def invoke(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer. Raises ValidationError, ServiceUnavailable, and ModelError for the container's own."""
         with _errors(context, parameters):
-            answer = await self._router.invoke(*_asked(parameters))
+            answer = await self._router.invoke(
+                *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
+            )
         if not 200 <= answer.status < 300:
             raise _refusal(context, parameters, answer)
         return {"Body": answer.body, **_told(answer)}
@@ -66,7 +68,9 @@ class Runtime:
     async def invoke_with_response_stream(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer as it comes. Errors before its beginning are those of InvokeEndpoint."""
         with _errors(context, parameters):
-            answer = await self._router.stream(*_asked(parameters))
+            answer = await self._router.stream(
+                *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
+            )
         if isinstance(answer, StreamedAnswer):
             return {"Body": _Events(answer), **_told(answer)}
         raise _refusal(context, parameters, answer)

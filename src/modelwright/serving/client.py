@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import httptools
+
+from modelwright.lifecycles.endpoint_routes import Hop
 
 KEEP_ALIVE = 1.5
 """Seconds that an unused connection is kept: less than model servers do (gunicorn: 2), or they close it under us."""
@@ -41,32 +44,34 @@ class Headers(dict[str, str]):
 
 
 class Client:
-    """Connections to instances, by port. Belongs to one event loop."""
+    """Connections to containers. Belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._idle: dict[int, list[_Connection]] = {}
+    def __init__(self, socket_into: Callable[[str], socket.socket]) -> None:
+        """`socket_into(container)` makes a socket in its own network; it may block, and raise OSError."""
+        self._idle: dict[Hop, list[_Connection]] = {}
+        self._socket_into = socket_into
 
-    async def post(self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+    async def post(self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
         """The exchange, when its answer's head has come and, unless `stream`, its body.
 
         Raises Unreachable, Broken, TimeoutError.
         """
-        return await self._begin(port, path, headers, body, deadline, stream=False)
+        return await self._begin(hop, path, headers, body, deadline, stream=False)
 
-    async def stream(self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+    async def stream(self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
         """The same, as soon as the answer's head has come. The exchange must be read to its end or closed."""
-        return await self._begin(port, path, headers, body, deadline, stream=True)
+        return await self._begin(hop, path, headers, body, deadline, stream=True)
 
     async def _begin(
-        self, port: int, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+        self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
     ) -> Exchange:
-        idle = self._idle.get(port)
+        idle = self._idle.get(hop)
         if idle:
             connection = idle.pop()
         else:
-            connection = await self._connect(port, deadline)
+            connection = await self._connect(hop, deadline)
         exchange = Exchange(connection, deadline, stream)
-        connection.send(exchange, _head(port, path, headers, len(body)), body)
+        connection.send(exchange, _head(hop.port, path, headers, len(body)), body)
         try:
             await exchange.ready
         except BaseException:
@@ -74,24 +79,43 @@ class Client:
             raise
         return exchange
 
-    async def _connect(self, port: int, deadline: float) -> _Connection:
+    async def _connect(self, hop: Hop, deadline: float) -> _Connection:
         loop = asyncio.get_running_loop()
+
+        def made() -> _Connection:
+            return _Connection(hop, self._keep)
+
         try:
             async with asyncio.timeout_at(deadline):
-                _, connection = await loop.create_connection(lambda: _Connection(port, self._keep), "127.0.0.1", port)
+                if hop.network:
+                    _, connection = await loop.create_connection(made, sock=await self._inside(hop))
+                else:
+                    _, connection = await loop.create_connection(made, "127.0.0.1", hop.port)
         except TimeoutError:
             raise
         except OSError as error:
             raise Unreachable(str(error)) from error
         return connection
 
+    async def _inside(self, hop: Hop) -> socket.socket:
+        """A connected socket of a container's own network."""
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(None, self._socket_into, hop.network)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, ("127.0.0.1", hop.port))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
     def _keep(self, connection: _Connection) -> None:
-        idle = self._idle.setdefault(connection.port, [])
+        idle = self._idle.setdefault(connection.hop, [])
         if connection.closed:
             if connection in idle:
                 idle.remove(connection)
             if not idle:
-                del self._idle[connection.port]
+                del self._idle[connection.hop]
         else:
             idle.append(connection)
 
@@ -193,8 +217,8 @@ class Exchange:
 class _Connection(asyncio.Protocol):
     """A connection to an instance: one exchange at a time. Its methods below the line are llhttp's callbacks."""
 
-    def __init__(self, port: int, keep: Callable[[_Connection], None]) -> None:
-        self.port = port
+    def __init__(self, hop: Hop, keep: Callable[[_Connection], None]) -> None:
+        self.hop = hop
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self._keep = keep

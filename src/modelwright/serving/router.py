@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
+from modelwright.lifecycles.capture import Capturing
 from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
+from modelwright.serving.capture import Capture, Captured
 from modelwright.serving.client import Broken, Client, Exchange, Unreachable
+from modelwright.serving.measures import UNREACHED, Measures
 
 __all__ = [
     "Answer", "Broken", "Late", "NoContainer", "NoEndpoint", "NoReplica", "NoVariant", "Router", "StreamedAnswer",
@@ -74,27 +80,49 @@ class StreamedAnswer:
     Raises TimeoutError and Broken on the way.
     """
 
-    def __init__(self, exchange: Exchange, variant: str, give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, variant: str, ended: Callable[[StreamedAnswer], None], *, keep: bool = False
+    ) -> None:
+        """`ended` is called once, when nobody reads on. `kept` is what was read, where it is to be kept."""
         self.headers: Mapping[str, str] = exchange.headers
         self.variant = variant
+        self.broken = False
+        self.kept: list[bytes] = []
+        self._keep = keep
         self._exchange = exchange
-        self._give_back: Callable[[], None] | None = give_back
+        self._ended: Callable[[StreamedAnswer], None] | None = ended
 
     def __aiter__(self) -> StreamedAnswer:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._exchange.piece()
+        try:
+            piece = await self._exchange.piece()
+        except (Broken, TimeoutError):
+            self.broken = True
+            raise
         if not piece:
             raise StopAsyncIteration
+        if self._keep:
+            self.kept.append(piece)
         return piece
 
     async def aclose(self) -> None:
         """The connection is kept if all was read."""
-        if self._give_back is not None:
-            give_back, self._give_back = self._give_back, None
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
             self._exchange.close()
-            give_back()
+            ended(self)
+
+
+class _Request(NamedTuple):
+    """What is counted and captured of a request."""
+
+    endpoint: str
+    headers: Mapping[str, str]
+    body: bytes
+    inference: str
+    began: float
 
 
 @dataclass
@@ -108,8 +136,19 @@ class _Load:
 class Router:
     """Sends requests where the engine said. `publish`, `withdraw` and `when_idle` from any thread."""
 
-    def __init__(self, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        timeout: float = TIMEOUT,
+        measures: Measures | None = None,
+        capture: Capture | None = None,
+        socket_into: Callable[[str], socket.socket] | None = None,
+    ) -> None:
+        """`measures` counts the invocations, `capture` takes those of variants that want it; `socket_into(container)`
+        makes a socket in the own network of a container that has one."""
         self._timeout = timeout
+        self._measures = measures
+        self._capture = capture
+        self._socket_into = socket_into or _no_networks
         self._lock = threading.Lock()
         self._routes: dict[str, Routes] = {}
         self._loads: dict[str, _Load] = {}
@@ -146,22 +185,34 @@ class Router:
         headers: Mapping[str, str],
         body: bytes,
         container: str | None = None,
+        *,
+        inference: str = "",
+        began: float = 0.0,
     ) -> Answer:
         """The container's answer, whatever its status. Headers are told by names in lower case. Of several containers
-        each gets the answer of the one before, and who says no has the last word.
+        each gets the answer of the one before, and who says no has the last word. `inference` is the request's own id,
+        `began` the `perf_counter` when it came.
 
         Raises NoEndpoint, NoVariant, NoContainer, NoReplica, Broken, Late.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
         tried: set[str] = set()
+        request = _Request(endpoint, headers, body, inference, began)
         while True:
             chosen, replica = self._take(endpoint, variant, tried)
+            asked = time.perf_counter()
             try:
                 way = _way(chosen, replica, container)
                 exchange, hop = await self._through(way, headers, body, deadline, stream=False)
             except Unreachable:
                 tried.add(replica.id)
+            except (Broken, TimeoutError):
+                self._count(request, chosen, 0, asked)
+                raise
             else:
+                self._count(request, chosen, exchange.status, asked)
+                if chosen.capture is not None and self._wanted(chosen.capture):
+                    self._keep(request, chosen, exchange, exchange.body)
                 return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             finally:
                 self._give_back(replica)
@@ -173,29 +224,75 @@ class Router:
         headers: Mapping[str, str],
         body: bytes,
         container: str | None = None,
+        *,
+        inference: str = "",
+        began: float = 0.0,
     ) -> Answer | StreamedAnswer:
         """The same, with an answer that comes in pieces; an Answer where the container said no."""
         deadline = asyncio.get_running_loop().time() + STREAM_TIMEOUT
         tried: set[str] = set()
+        request = _Request(endpoint, headers, body, inference, began)
         while True:
             chosen, replica = self._take(endpoint, variant, tried)
+            asked = time.perf_counter()
             give_back: Callable[[], None] = partial(self._give_back, replica)
             try:
                 way = _way(chosen, replica, container)
                 exchange, hop = await self._through(way, headers, body, deadline, stream=True)
                 if 200 <= exchange.status < 300:
-                    streamed = StreamedAnswer(exchange, chosen.name, give_back)
+                    wanted = chosen.capture is not None and self._wanted(chosen.capture)
                     give_back = _nothing
-                    return streamed
+                    ended = partial(self._streamed, request, chosen, replica, exchange, asked)
+                    return StreamedAnswer(exchange, chosen.name, ended, keep=wanted)
                 try:
                     await exchange.rest()
                 finally:
                     exchange.close()
+                self._count(request, chosen, exchange.status, asked)
                 return Answer(exchange.status, exchange.headers, exchange.body, chosen.name, hop.name)
             except Unreachable:
                 tried.add(replica.id)
+            except (Broken, TimeoutError):
+                self._count(request, chosen, 0, asked)
+                raise
             finally:
                 give_back()
+
+    def _streamed(
+        self,
+        request: _Request,
+        variant: VariantRoutes,
+        replica: Replica,
+        exchange: Exchange,
+        asked: float,
+        answer: StreamedAnswer,
+    ) -> None:
+        """Nobody reads on."""
+        self._give_back(replica)
+        self._count(request, variant, 0 if answer.broken else exchange.status, asked)
+        if answer.kept and not answer.broken:
+            self._keep(request, variant, exchange, b"".join(answer.kept))
+
+    def _count(self, request: _Request, variant: VariantRoutes, status: int, asked: float) -> None:
+        if self._measures is not None:
+            beside = asked - request.began if request.began else 0.0
+            seconds = time.perf_counter() - asked
+            self._measures.record(request.endpoint, variant.name, len(variant.replicas), status, seconds, beside)
+
+    def _wanted(self, settings: Capturing) -> bool:
+        """Whether this invocation is one of the sample."""
+        return self._capture is not None and self._capture.wants(settings)
+
+    def _keep(self, request: _Request, variant: VariantRoutes, exchange: Exchange, answer: bytes) -> None:
+        """Capture an invocation, if it went well."""
+        settings = variant.capture
+        if self._capture is not None and settings is not None and 200 <= exchange.status < 300:
+            self._capture.add(
+                Captured(
+                    request.endpoint, variant.name, settings, request.headers, request.body, exchange.headers, answer,
+                    time.time(), request.inference,
+                )
+            )  # fmt: skip
 
     async def _through(
         self, way: Sequence[Hop], headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
@@ -207,7 +304,7 @@ class Router:
             asked = client.stream if stream and number == last else client.post
             told = headers if number == last else {name: headers[name] for name in headers if name != "Accept"}
             try:
-                exchange = await asked(hop.port, PATH, told, body, deadline)
+                exchange = await asked(hop, PATH, told, body, deadline)
             except Unreachable as error:
                 if number == 0:
                     raise
@@ -237,7 +334,7 @@ class Router:
     def _instances(self) -> Client:
         if self._client is None:
             self._loop = asyncio.get_running_loop()
-            self._client = Client()
+            self._client = Client(self._socket_into)
         return self._client
 
     def _take(self, endpoint: str, wanted: str | None, tried: set[str]) -> tuple[VariantRoutes, Replica]:
@@ -251,6 +348,8 @@ class Router:
             if tried:
                 replicas = [replica for replica in replicas if replica.id not in tried]
             if not replicas:
+                if self._measures is not None:
+                    self._measures.record(endpoint, variant.name, 0, UNREACHED, -1.0, 0.0)
                 raise NoReplica
             if len(replicas) == 1:
                 replica = replicas[0]
@@ -298,6 +397,10 @@ def _way(variant: VariantRoutes, replica: Replica, container: str | None) -> Seq
         if hop.name == container:
             return (hop,)
     raise NoContainer(f"there is no container '{container}' in it; it has {known}")
+
+
+def _no_networks(container: str) -> socket.socket:
+    raise OSError(f"the network of {container} can't be reached")
 
 
 def _nothing() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,6 +171,12 @@ def _length(argument: Any, _: Scope) -> int:
     return len(argument)
 
 
+def _json_text(argument: Any, _: Scope) -> str:
+    if not isinstance(argument, list | dict):
+        raise template_error("Fn::ToJsonString takes an object or a list.")
+    return json.dumps(argument, separators=(",", ":"))
+
+
 def _import(argument: Any, scope: Scope) -> str:
     name = _text(argument, "Fn::ImportValue")
     if scope.imports is None:
@@ -191,5 +198,6 @@ FUNCTIONS: Mapping[str, Callable[[Any, Scope], Any]] = {
     "Fn::Length": _length,
     "Fn::Select": _select,
     "Fn::Split": _split,
+    "Fn::ToJsonString": _json_text,
 }
 """Ref, GetAtt, If and Sub are evaluated by `reduce` itself."""

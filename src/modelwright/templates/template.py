@@ -13,6 +13,7 @@ from modelwright.templates.problems import TemplateError, template_error, templa
 from modelwright.templates.reader import read
 from modelwright.templates.references import PSEUDO_PARAMETERS, attribute, in_sub, walk
 
+LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
 MOST_RESOURCES = 500
 MOST_PARAMETERS = 200
 MOST_OUTPUTS = 200
@@ -60,6 +61,7 @@ class Template:
     resources: Mapping[str, ResourceDeclaration] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     version: str = ""
+    transforms: tuple[str, ...] = ()
 
 
 def parse(text: str) -> Template:
@@ -89,6 +91,7 @@ def parse(text: str) -> Template:
             name: _output(name, value) for name, value in _named(data, "Outputs", MOST_OUTPUTS, "outputs").items()
         },
         version=str(data.get("AWSTemplateFormatVersion", "")),
+        transforms=_transforms(data),
     )
     _check_references(template)
     return template
@@ -103,15 +106,22 @@ def _check_head(data: Mapping[str, Any]) -> None:
         raise template_format("Every Description member must be a string.")
     if len(description.encode()) > MOST_DESCRIPTION:
         raise template_format(f"Description is longer than {MOST_DESCRIPTION} bytes.")
-    if "Transform" in data:
-        names = data["Transform"] if isinstance(data["Transform"], list) else [data["Transform"]]
-        shown = ", ".join(str(name.get("Name", name) if isinstance(name, dict) else name) for name in names)
-        raise template_format(
-            f"Modelwright does not support Transform [{shown}]: write the resources out, without macros."
-        )
     for section in ("Rules", "Hooks"):
         if data.get(section):
             raise template_format(f"Modelwright does not support the section {section} of a template. Leave it out.")
+
+
+def _transforms(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Raises TemplateError for all but AWS::LanguageExtensions, whose functions are known anyway."""
+    given = data.get("Transform", [])
+    names = given if isinstance(given, list) else [given]
+    shown = [str(name.get("Name", name) if isinstance(name, dict) else name) for name in names]
+    others = [name for name in shown if name != LANGUAGE_EXTENSIONS]
+    if others:
+        raise template_format(
+            f"Modelwright does not support Transform [{', '.join(others)}]: write the resources out, without macros."
+        )
+    return tuple(shown)
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:

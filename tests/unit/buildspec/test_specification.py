@@ -77,3 +77,38 @@ def test_problems_have_their_places(text, places):
 def test_what_has_no_effect_is_noted():
     text = "version: 0.2\nphases: {build: {commands: [a]}}\ncache: {paths: [x]}\nreports: {r: {files: [x]}}"
     assert len(parse(text).notes) == 2
+
+
+def test_problems_have_their_lines_and_say_what_is_allowed():
+    text = """version: 0.2
+env:
+  variables:
+    A: one
+  shell: zsh
+phases:
+  install:
+    comands: [a]
+  build:
+    commands:
+      - echo good
+      - {echo: bad}
+    on-failure: RETRY
+"""
+    with pytest.raises(BuildspecError) as caught:
+        parse(text)
+    problems = caught.value.problems
+    assert "env.shell (line 5): is 'zsh': builds here have sh and bash" in problems
+    assert "phases.install.commands (line 7): is missing or empty" in problems
+    (unknown,) = [each for each in problems if each.startswith("phases.install.comands (line 8)")]
+    assert "is not known; known: run-as, on-failure, commands, finally" in unknown
+    (nested,) = [each for each in problems if each.startswith("phases.build.commands[1] (line 12)")]
+    assert "quote a command that has ': ' in it" in nested
+    assert "phases.build.on-failure (line 13): is 'RETRY': ABORT and CONTINUE are supported" in problems
+
+
+def test_anchors_and_odd_keys_are_no_trouble():
+    found = parse("version: 0.2\nphases: {build: {commands: &c [a]}, post_build: {commands: *c}}")
+    assert found.phases[1].commands == ("a",)
+    for text in ("? [a, b]\n: c\n", "? {a: b}\n: c\n", "&a [*a]", "{1: 2, null: 3}", ""):
+        with pytest.raises(BuildspecError):
+            parse(text)

@@ -17,7 +17,7 @@ def _findings(**settings):
 
 def test_it_looks_at_everything(tmp_path):
     found = _findings(home=tmp_path / "home")
-    wanted = {"Python", "sandbox", "inputs", "memory limit", "CPU limit", "CPUs", "memory", "disk", "GPU"}
+    wanted = {"Python", "sandbox", "networks", "inputs", "memory limit", "CPU limit", "CPUs", "memory", "disk", "GPU"}
     assert wanted <= set(found)
     assert all(finding.text for finding in found.values())
     assert not (tmp_path / "home").exists()

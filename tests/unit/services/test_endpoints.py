@@ -57,7 +57,7 @@ def test_it_works(sagemaker, clock):
         {
             "Name": "All", "Model": "m", "InstanceType": "ml.m5.large", "Count": 1, "Weight": 1.0, "Startup": 480,
             "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://bucket/m.tar.gz", "Environment": {"A": "b"}}],
-            "Mode": "Serial",
+            "Mode": "Serial", "Isolated": False,
         }
     ]  # fmt: skip
     assert [each["EndpointName"] for each in sagemaker("ListEndpoints", StatusEquals="Creating")["Endpoints"]] == ["e"]
@@ -105,11 +105,12 @@ def test_names_that_are_taken_or_missing(sagemaker):
             {
                 "DataCaptureConfig": {
                     "InitialSamplingPercentage": 1,
-                    "DestinationS3Uri": "s3://b/c",
+                    "DestinationS3Uri": "s3://bucket/c",
+                    "KmsKeyId": "alias/mine",
                     "CaptureOptions": [{"CaptureMode": "Input"}],
                 }
             },
-            "DataCaptureConfig",
+            "DataCaptureConfig.KmsKeyId",
         ),
     ],
 )
@@ -243,9 +244,30 @@ def test_a_model_package_binds_its_instance_types_and_its_approval(sagemaker):
         sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p", InstanceType="ml.t2.medium")))
     sagemaker("CreateEndpointConfig", **config("c", variant(ModelName="p")))
     sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
-    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Container"]
+    made = events(sagemaker)[0].data["Fleet"]["Variants"][0]["Containers"][0]
     assert made["Image"] == specification["Containers"][0]["Image"]
     assert made["Environment"]["MINE"] == "1"
     sagemaker("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Rejected")
     with pytest.raises(ValidationException, match="approval status is Rejected"):
         sagemaker("CreateEndpoint", EndpointName="e2", EndpointConfigName="c")
+
+
+CAPTURE = {
+    "InitialSamplingPercentage": 50,
+    "DestinationS3Uri": "s3://bucket/captured",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+
+
+def test_data_capture_is_told_and_goes_to_the_fleet(sagemaker):
+    sagemaker("CreateEndpointConfig", **config("c", variant(), DataCaptureConfig=CAPTURE))
+    sagemaker("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    assert sagemaker("DescribeEndpointConfig", EndpointConfigName="c")["DataCaptureConfig"] == CAPTURE
+    told = sagemaker("DescribeEndpoint", EndpointName="e")["DataCaptureConfig"]
+    assert told == {
+        "EnableCapture": True, "CaptureStatus": "Stopped", "CurrentSamplingPercentage": 50,
+        "DestinationS3Uri": "s3://bucket/captured", "KmsKeyId": "",
+    }  # fmt: skip
+    elsewhere = {**CAPTURE, "DestinationS3Uri": "https://example.com/x"}
+    with pytest.raises(ValidationException, match="not a valid S3 URI"):
+        sagemaker("CreateEndpointConfig", **config("d", variant(), DataCaptureConfig=elsewhere))

@@ -75,7 +75,6 @@ def test_a_missing_job(door):
             },
             "ProcessingResources.ClusterConfig.InstanceCount = 2",
         ),
-        ({"NetworkConfig": {"EnableNetworkIsolation": True}}, "NetworkConfig.EnableNetworkIsolation = True"),
         (with_input(S3InputMode="Pipe"), "ProcessingInputs[0].S3Input.S3InputMode = 'Pipe'"),
         (
             with_outputs({"OutputName": "f", "FeatureStoreOutput": {"FeatureGroupName": "g"}}),

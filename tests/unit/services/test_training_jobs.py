@@ -89,7 +89,6 @@ def test_a_missing_job(door):
     ("changes", "named"),
     [
         ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2}}, "ResourceConfig.InstanceCount = 2"),
-        ({"EnableNetworkIsolation": True}, "EnableNetworkIsolation = True"),
         (
             {"AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "Pipe"}},
             "AlgorithmSpecification.TrainingInputMode = 'Pipe'",

@@ -83,8 +83,11 @@ def _build(words: list[str]) -> None:
             arguments[name] = value if separator else os.environ[name]
     archive = ROOT / f"context-{os.getpid()}-{time.time_ns()}.tar"
     try:
-        with tarfile.open(archive, "w") as content:
-            content.add(context, ".")
+        try:
+            with tarfile.open(archive, "w") as content:
+                content.add(context, ".")
+        except (OSError, ValueError) as error:
+            fail(f"unable to prepare context {given.context!r}: {error}")
         print(f"Sending build context to the image builder  {archive.stat().st_size / 1024:.1f}kB", flush=True)
         ask(
             verb="build",

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelwright.services.cloudformation.stacks import find_stack
+from modelwright.services.cloudformation.base import CloudFormation, find_stack
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.store.database import Database
-from modelwright.store.history import Event, History
+from modelwright.store.history import Event
 from modelwright.templates.problems import TemplateError
 
 PAGE = 100
 _REQUESTS = {
+    "ReviewRequested": "REVIEW_IN_PROGRESS",
     "CreateRequested": "CREATE_IN_PROGRESS",
     "UpdateRequested": "UPDATE_IN_PROGRESS",
     "DeleteRequested": "DELETE_IN_PROGRESS",
     "ContinueRequested": "UPDATE_ROLLBACK_IN_PROGRESS",
+    "RollbackRequested": "ROLLBACK_IN_PROGRESS",
 }
 
 
-class StackEvents:
+class StackEvents(CloudFormation):
     """The events of stacks."""
-
-    def __init__(self, *, database: Database, history: History, now: Callable[[], float]) -> None:
-        self.database = database
-        self.history = history
 
     @operation("DescribeStackEvents")
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
@@ -51,9 +48,10 @@ def told(stack: Mapping[str, Any], events: Sequence[Event]) -> Iterator[Document
     token: str | None = None
     for event in events:
         data = event.data
-        if event.kind in _REQUESTS:
+        if event.kind.endswith("Requested"):
             token = data.get("Token")
-            about = _own(stack, _REQUESTS[event.kind], "User Initiated")
+        if event.kind in _REQUESTS:
+            about = _own(stack, data.get("Status", _REQUESTS[event.kind]), "User Initiated")
         elif event.kind == "Status":
             about = _own(stack, data["Status"], data.get("Reason", ""))
         elif "Status" in data:

@@ -3,59 +3,95 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from modelwright.errors import AwsError
+from modelwright.errors import AwsError, ValidationException
+from modelwright.services.cloudformation.base import (
+    CHANGE_SET,
+    KIND,
+    LEASE_SECONDS,
+    POLICY,
+    REQUEST_MEMBERS,
+    ROLE,
+    UPDATABLE,
+    CloudFormation,
+    about,
+    find_stack,
+    importers,
+    look,
+    public,
+    token_of,
+)
 from modelwright.services.dispatch import Context, Document, operation
-from modelwright.services.members import HONOURED, Table, recorded
-from modelwright.store.database import Database, Transaction
-from modelwright.store.history import Event, History
-from modelwright.store.resources import Query, find_resource, insert_resource, list_resources, replace_resource
-from modelwright.templates import plan as plans
+from modelwright.services.members import HONOURED, Table, refused
+from modelwright.store.database import Transaction
+from modelwright.store.history import Event
+from modelwright.store.resources import (
+    Condition,
+    Query,
+    find_resource,
+    insert_resource,
+    list_resources,
+    replace_resource,
+)
+from modelwright.templates import changes
 from modelwright.templates.problems import TemplateError
-from modelwright.templates.template import MOST_BYTES, Template, parse
 
-KIND = "Stack"
-LEASE_SECONDS = 60.0
-_ROLE = recorded("Stacks act as the platform; the role is told back.")
-
+_POLICIES: Table = {"StackPolicyBody": POLICY, "StackPolicyURL": POLICY}
 CREATE_MEMBERS: Table = {
-    "StackName": HONOURED,
-    "TemplateBody": HONOURED,
-    "Parameters": HONOURED,
+    **REQUEST_MEMBERS,
+    **_POLICIES,
     "DisableRollback": HONOURED,
     "OnFailure": HONOURED,
-    "Capabilities": HONOURED,
-    "RoleARN": _ROLE,
+    "EnableTerminationProtection": HONOURED,
     "ClientRequestToken": HONOURED,
-    "Tags": recorded("They are the stack's; its resources do not get them yet."),
+    "TimeoutInMinutes": refused("Leave it out: a creation takes as long as it takes. DeleteStack ends it."),
+    "RetainExceptOnCreate": refused("Give the resources the DeletionPolicy RetainExceptOnCreate.", False),
 }
-UPDATE_MEMBERS: Table = {key: rule for key, rule in CREATE_MEMBERS.items() if key != "OnFailure"} | {
-    "UsePreviousTemplate": HONOURED
+UPDATE_MEMBERS: Table = {
+    **REQUEST_MEMBERS,
+    **_POLICIES,
+    "StackPolicyDuringUpdateBody": POLICY,
+    "StackPolicyDuringUpdateURL": POLICY,
+    "DisableRollback": HONOURED,
+    "UsePreviousTemplate": HONOURED,
+    "ClientRequestToken": HONOURED,
+    "RetainExceptOnCreate": refused("Give the resources the DeletionPolicy RetainExceptOnCreate.", False),
 }
-DELETE_MEMBERS: Table = {"StackName": HONOURED, "RetainResources": HONOURED, "RoleARN": _ROLE} | {
-    "ClientRequestToken": HONOURED
+DELETE_MEMBERS: Table = {
+    "StackName": HONOURED,
+    "RetainResources": HONOURED,
+    "RoleARN": ROLE,
+    "ClientRequestToken": HONOURED,
+    "DeletionMode": refused("Give RetainResources for what can't be deleted.", "STANDARD"),
 }
+CONTINUE_MEMBERS: Table = {
+    "StackName": HONOURED,
+    "RoleARN": ROLE,
+    "ResourcesToSkip": HONOURED,
+    "ClientRequestToken": HONOURED,
+}
+ROLLBACK_MEMBERS: Table = {
+    "StackName": HONOURED,
+    "RoleARN": ROLE,
+    "ClientRequestToken": HONOURED,
+    "RetainExceptOnCreate": refused("Give the resources the DeletionPolicy RetainExceptOnCreate.", False),
+}
+_DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
+"""Of what is under way."""
 
 
-class Stacks:
+class Stacks(CloudFormation):
     """CreateStack and what belongs to it."""
-
-    def __init__(self, *, database: Database, history: History, now: Callable[[], float]) -> None:
-        self.database = database
-        self.history = history
-        self.now = now
 
     @operation("CreateStack", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Raises ValidationError for a template that can't be, AlreadyExistsException for a name that is taken."""
-        name, now, identity = parameters["StackName"], self.now(), str(uuid.uuid4())
-        arn = f"arn:aws:cloudformation:{context.region}:{context.account}:stack/{name}/{identity}"
+        name, now = parameters["StackName"], self.now()
         if "OnFailure" in parameters and "DisableRollback" in parameters:
             raise TemplateError("Either DisableRollback or OnFailure can be specified, not both.")
-        body, template = _template(parameters)
-        _check_capabilities(template, parameters)
+        body, template = self.template(parameters)
         with self.database.write() as transaction:
             present = find_resource(transaction, KIND, name)
             if present is not None:
@@ -63,19 +99,21 @@ class Stacks:
                 if token is not None and present.get("_Token") == token:
                     return {"StackId": present["StackId"]}
                 raise AwsError(f"Stack [{name}] already exists", code="AlreadyExistsException")
-            plan = self._plan(transaction, context, template, parameters, {}, arn, name)
+            stack = new_stack(context, name, now)
+            made = self.plan(transaction, context, template, parameters, stack)
             document = {
-                "StackId": arn,
-                "StackName": name,
-                "CreationTime": now,
+                **stack,
                 "StackStatus": "CREATE_IN_PROGRESS",
-                "_Stream": f"stack/{identity}",
                 "_Token": parameters.get("ClientRequestToken"),
-                **_about(parameters, template, plan, body),
+                "EnableTerminationProtection": parameters.get("EnableTerminationProtection", False),
+                **about(parameters, template, made, body),
             }
+            failing = on_failure(parameters)
+            document["DisableRollback"] = failing == "DO_NOTHING"
+            arn = document["StackId"]
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="CREATE_IN_PROGRESS")
-            data = {"StackId": arn, "Name": name, "Region": context.region, "Plan": plan}
-            event = Event("CreateRequested", {**data, "OnFailure": _on_failure(parameters), **_token(parameters)}, now)
+            data = {**place(stack, context), "Plan": made, "OnFailure": failing, **token_of(parameters)}
+            event = Event("CreateRequested", data, now)
             self.history.open(transaction, document["_Stream"], KIND, [event], lease_until=now + LEASE_SECONDS)
         return {"StackId": arn}
 
@@ -84,161 +122,200 @@ class Stacks:
         """Raises ValidationError when nothing would change, or the stack's status forbids it."""
         with self.database.write() as transaction:
             stack = find_stack(transaction, parameters["StackName"])
-            status = stack["StackStatus"]
-            if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
-                raise TemplateError(f"Stack:{stack['StackId']} is in {status} state and can not be updated.")
-            if parameters.get("UsePreviousTemplate"):
-                parameters["TemplateBody"] = stack["_Body"]
-            body, template = _template(parameters)
-            _check_capabilities(template, parameters)
-            name, arn = stack["StackName"], stack["StackId"]
-            plan = self._plan(transaction, context, template, parameters, stack["_Values"], arn, name)
-            before = stack["_Plan"]
-            if all(plan[key] == before[key] for key in ("Resources", "Outputs")) and (
-                parameters.get("Tags", stack.get("Tags", [])) == stack.get("Tags", [])
-            ):
+            check_updatable(stack)
+            body, template = self.template(parameters, stack.get("_Body"))
+            made = self.plan(transaction, context, template, parameters, stack)
+            changes.check_types_kept(stack["_Plan"], made)
+            if not changes.is_changed(stack["_Plan"], made):
                 raise TemplateError("No updates are to be performed.")
-            document = {**stack, **_about(parameters, template, plan, body), "LastUpdatedTime": self.now()}
-            data = {"Plan": plan, "OnFailure": _on_failure(parameters), **_token(parameters)}
-            self._request(transaction, document, "UpdateRequested", data, "UPDATE_IN_PROGRESS")
-        return {"StackId": arn}
+            obsolete(transaction, stack, self.now())
+            told = about(parameters, template, made, body)
+            document = {**changed(stack, told), "LastUpdatedTime": self.now()}
+            failing = on_failure(parameters)
+            document["DisableRollback"] = failing == "DO_NOTHING"
+            data = {"Plan": made, "OnFailure": failing, **token_of(parameters)}
+            self.request(transaction, document, "UpdateRequested", data, "UPDATE_IN_PROGRESS")
+        return {"StackId": stack["StackId"]}
 
     @operation("DeleteStack", members=DELETE_MEMBERS)
     def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """Deleting one that there is not is no error."""
+        """Deleting one that there is not is no error; one that is being created is deleted when that has stopped."""
         with self.database.write() as transaction:
-            stack = _look(transaction, parameters["StackName"])
+            stack = look(transaction, parameters["StackName"])
             if stack is None or stack["StackStatus"] in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
                 return {}
             status, retain = stack["StackStatus"], parameters.get("RetainResources", [])
-            if status.endswith("IN_PROGRESS"):
+            if stack.get("EnableTerminationProtection"):
+                raise TemplateError(
+                    f"Stack [{stack['StackName']}] cannot be deleted while TerminationProtection is enabled"
+                )
+            if status.endswith("IN_PROGRESS") and status not in _DELETABLE:
                 raise TemplateError(f"Stack [{stack['StackId']}] cannot be deleted while in status {status}")
             if retain and status != "DELETE_FAILED":
-                raise TemplateError("RetainResources can only be given for a stack in status DELETE_FAILED.")
-            self._request(
-                transaction, stack, "DeleteRequested", {"Retain": retain, **_token(parameters)}, "DELETE_IN_PROGRESS"
-            )
+                raise TemplateError(
+                    "Invalid operation on stack. RetainResources can only be given for a stack in status DELETE_FAILED."
+                )
+            unknown = sorted(set(retain) - {one["LogicalResourceId"] for one in stack.get("_Resources", [])})
+            if unknown:
+                raise TemplateError(f"Stack [{stack['StackName']}] has no resources [{', '.join(unknown)}] to retain.")
+            check_exports_unused(transaction, stack)
+            data = {"Retain": retain, **token_of(parameters)}
+            self.request(transaction, stack, "DeleteRequested", data, "DELETE_IN_PROGRESS")
         return {}
+
+    @operation("CancelUpdateStack")
+    def cancel(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """The update stops where it is, and is taken back."""
+        with self.database.write() as transaction:
+            stack = find_stack(transaction, parameters["StackName"])
+            if stack["StackStatus"] != "UPDATE_IN_PROGRESS":
+                raise TemplateError(
+                    "CancelUpdateStack cannot be called from current stack status: "
+                    f"{stack['StackName']} is in {stack['StackStatus']}."
+                )
+            self.request(transaction, stack, "CancelRequested", token_of(parameters), "UPDATE_IN_PROGRESS")
+        return {}
+
+    @operation("ContinueUpdateRollback", members=CONTINUE_MEMBERS)
+    def continue_rollback(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """Try the rest of a failed rollback again, or leave some of it as it is (`ResourcesToSkip`)."""
+        with self.database.write() as transaction:
+            stack = find_stack(transaction, parameters["StackName"])
+            skip = parameters.get("ResourcesToSkip", [])
+            if stack["StackStatus"] != "UPDATE_ROLLBACK_FAILED":
+                raise TemplateError(
+                    f"Stack:{stack['StackId']} is in {stack['StackStatus']} state and can not continue its rollback: "
+                    "it must be in UPDATE_ROLLBACK_FAILED."
+                )
+            failed = [
+                one["LogicalResourceId"]
+                for one in stack.get("_Resources", [])
+                if one["ResourceStatus"] == "UPDATE_FAILED"
+            ]
+            wrong = sorted(set(skip) - set(failed))
+            if wrong:
+                raise TemplateError(
+                    f"ResourcesToSkip [{', '.join(wrong)}] are not in the state UPDATE_FAILED; "
+                    f"[{', '.join(sorted(failed))}] are."
+                )
+            data = {"Skip": skip, **token_of(parameters)}
+            self.request(transaction, stack, "ContinueRequested", data, "UPDATE_ROLLBACK_IN_PROGRESS")
+        return {}
+
+    @operation("RollbackStack", members=ROLLBACK_MEMBERS)
+    def rollback(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """Take back what has failed with DisableRollback."""
+        with self.database.write() as transaction:
+            stack = find_stack(transaction, parameters["StackName"])
+            to = {"CREATE_FAILED": "ROLLBACK_IN_PROGRESS", "UPDATE_FAILED": "UPDATE_ROLLBACK_IN_PROGRESS"}
+            status = to.get(stack["StackStatus"])
+            if status is None:
+                raise TemplateError(
+                    f"Stack:{stack['StackId']} is in {stack['StackStatus']} state and can not be rolled back: it must "
+                    "be in CREATE_FAILED or UPDATE_FAILED."
+                )
+            data = {"Status": status, **token_of(parameters)}
+            self.request(transaction, stack, "RollbackRequested", data, status)
+        return {"StackId": stack["StackId"]}
+
+    @operation("UpdateTerminationProtection")
+    def protect(self, _: Context, parameters: dict[str, Any]) -> Document:
+        with self.database.write() as transaction:
+            stack = find_stack(transaction, parameters["StackName"])
+            if stack["StackStatus"] in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
+                raise TemplateError(f"Stack [{stack['StackName']}] is in {stack['StackStatus']} state.")
+            changed = {**stack, "EnableTerminationProtection": parameters["EnableTerminationProtection"]}
+            replace_resource(transaction, KIND, stack["StackName"], changed, modified=self.now())
+        return {"StackId": stack["StackId"]}
 
     @operation("DescribeStacks", quick=True)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             if "StackName" in parameters:
-                return {"Stacks": [_public(find_stack(transaction, parameters["StackName"]))]}
-            query = Query(KIND, limit=100, token=parameters.get("NextToken"))
-            page = list_resources(transaction, query)
-        found = [_public(one) for one in page.documents if one["StackStatus"] != "DELETE_COMPLETE"]
-        return {"Stacks": found} | ({"NextToken": page.next_token} if page.next_token else {})
+                return {"Stacks": [public(find_stack(transaction, parameters["StackName"]))]}
+            there = Condition("StackStatus", "not-equals", "DELETE_COMPLETE")
+            return _page(transaction, "Stacks", public, parameters, (there,))
 
-    @operation("DescribeStackResources", quick=True)
-    def resources(self, _: Context, parameters: dict[str, Any]) -> Document:
+    @operation("ListStacks", quick=True)
+    def list(self, _: Context, parameters: dict[str, Any]) -> Document:
+        """Deleted ones too, unless the filter says otherwise."""
+        wanted = parameters.get("StackStatusFilter")
+        conditions = (Condition("StackStatus", "in", wanted),) if wanted else ()
         with self.database.read() as transaction:
-            stack = find_stack(transaction, parameters.get("StackName", ""))
-        names = {"StackName": stack["StackName"], "StackId": stack["StackId"]}
-        wanted = parameters.get("LogicalResourceId")
-        found = [one for one in stack.get("_Resources", []) if wanted in (None, one["LogicalResourceId"])]
-        return {"StackResources": [{**names, **{key: value for key, value in one.items() if value}} for one in found]}
-
-    def _plan(
-        self,
-        transaction: Transaction,
-        context: Context,
-        template: Template,
-        parameters: Mapping[str, Any],
-        before: Mapping[str, str],
-        arn: str,
-        name: str,
-    ) -> plans.Plan:
-        given = {}
-        for one in parameters.get("Parameters", []):
-            key = one["ParameterKey"]
-            if one.get("UsePreviousValue"):
-                if key not in before:
-                    raise TemplateError(f"Invalid input for parameter key {key}. There is no previous value.")
-                given[key] = before[key]
-            elif "ParameterValue" in one:
-                given[key] = one["ParameterValue"]
-
-        def imported(export: str) -> str:
-            for stack in list_resources(transaction, Query(KIND, limit=10_000)).documents:
-                for output in stack.get("Outputs", []):
-                    if output.get("ExportName") == export:
-                        return str(output["OutputValue"])
-            raise TemplateError(f"No export named {export} found.")
-
-        return plans.make(
-            template,
-            given,
-            account=context.account,
-            region=context.region,
-            stack_id=arn,
-            stack_name=name,
-            imports=imported,
-        )
-
-    def _request(
-        self, transaction: Transaction, document: Document, kind: str, data: Mapping[str, Any], status: str
-    ) -> None:
-        now = self.now()
-        document = {**document, "StackStatus": status}
-        replace_resource(transaction, KIND, document["StackName"], document, modified=now, status=status)
-        lease = now + LEASE_SECONDS
-        self.history.reopen(transaction, document["_Stream"], [Event(kind, data, now)], lease_until=lease)
+            return _page(transaction, "StackSummaries", _summary, parameters, conditions)
 
 
-def find_stack(transaction: Transaction, name: str) -> Document:
-    """By name or id. Raises ValidationError where there is none."""
-    stack = _look(transaction, name)
-    if stack is None:
-        raise TemplateError(f"Stack with id {name} does not exist")
-    return stack
+def new_stack(context: Context, name: str, now: float) -> Document:
+    """What a stack is before anything is known of it."""
+    identity = str(uuid.uuid4())
+    return {
+        "StackId": f"arn:aws:cloudformation:{context.region}:{context.account}:stack/{name}/{identity}",
+        "StackName": name,
+        "CreationTime": now,
+        "_Stream": f"stack/{identity}",
+    }
 
 
-def _look(transaction: Transaction, name: str) -> Document | None:
-    stack = find_resource(transaction, KIND, name, lock=True)
-    if stack is None and name.startswith("arn:"):
-        stack = find_resource(transaction, KIND, name.split("/")[1], lock=True)
-        stack = stack if stack is not None and stack["StackId"] == name else None
-    return stack
+def place(stack: Mapping[str, Any], context: Context) -> Document:
+    """What the engine must know of a new stack."""
+    return {"StackId": stack["StackId"], "Name": stack["StackName"], "Region": context.region}
 
 
-def _token(parameters: Mapping[str, Any]) -> Document:
-    """What DescribeStackEvents tells of each event of this request."""
-    return {"Token": parameters["ClientRequestToken"]} if "ClientRequestToken" in parameters else {}
+def check_updatable(stack: Mapping[str, Any]) -> None:
+    """Raises ValidationError where the status forbids an update."""
+    if stack["StackStatus"] not in UPDATABLE:
+        raise TemplateError(f"Stack:{stack['StackId']} is in {stack['StackStatus']} state and can not be updated.")
 
 
-def _template(parameters: Mapping[str, Any]) -> tuple[str, Template]:
-    body = parameters.get("TemplateBody")
-    if not body:
-        raise TemplateError("Either Template URL or Template Body must be specified.")
-    if len(body.encode()) > MOST_BYTES:
-        raise TemplateError(f"1 validation error detected: the templateBody is longer than {MOST_BYTES} bytes.")
-    return body, parse(body)
+def changed(stack: Mapping[str, Any], told: Mapping[str, Any]) -> Document:
+    """The stack with what is told of it from now on; `_Before` is what a rollback brings back."""
+    members = ("Parameters", "Tags", "Capabilities", "RoleARN", "Description", "_Body", "_Values", "ChangeSetId")
+    kept = {key: value for key, value in stack.items() if key not in members}
+    old = {key: stack.get(key) for key in members}
+    new = {key: told[key] for key in (*members, "_Plan") if key in told}
+    return {**kept, **new, "_Before": old}
 
 
-def _check_capabilities(template: Template, parameters: Mapping[str, Any]) -> None:
-    needed, given = plans.capabilities(template), parameters.get("Capabilities", [])
-    if needed and needed not in given and "CAPABILITY_NAMED_IAM" not in given:
-        raise AwsError(f"Requires capabilities : [{needed}]", code="InsufficientCapabilitiesException")
+def obsolete(transaction: Transaction, stack: Mapping[str, Any], now: float) -> None:
+    """What change sets say of the stack is not true any more."""
+    query = Query(CHANGE_SET, parent=stack["StackId"], limit=10_000)
+    for one in list_resources(transaction, query).documents:
+        if one["ExecutionStatus"] == "AVAILABLE":
+            changed = {**one, "ExecutionStatus": "OBSOLETE"}
+            replace_resource(transaction, CHANGE_SET, one["_Name"], changed, modified=now)
 
 
-def _on_failure(parameters: Mapping[str, Any]) -> str:
+def check_exports_unused(transaction: Transaction, stack: Mapping[str, Any]) -> None:
+    """Raises ValidationError naming the stacks that need this one's exports."""
+    for output in stack.get("Outputs", []):
+        if "ExportName" in output:
+            users = importers(transaction, output["ExportName"], but=stack["StackId"])
+            if users:
+                raise TemplateError(
+                    f"Delete canceled. Cannot delete export {output['ExportName']} as it is in use by "
+                    f"{', '.join(users)}."
+                )
+
+
+def on_failure(parameters: Mapping[str, Any]) -> str:
+    """DO_NOTHING, ROLLBACK or DELETE."""
     return "DO_NOTHING" if parameters.get("DisableRollback") else str(parameters.get("OnFailure", "ROLLBACK"))
 
 
-def _about(parameters: Mapping[str, Any], template: Template, plan: plans.Plan, body: str) -> Document:
-    hidden = plan["Hidden"]
-    shown = [
-        {"ParameterKey": key, "ParameterValue": "****" if key in hidden else value}
-        for key, value in plan["Parameters"].items()
-    ]
-    about: Document = {"Parameters": shown, "_Body": body, "_Values": plan["Parameters"], "_Plan": plan}
-    if template.description:
-        about["Description"] = template.description
-    about |= {key: parameters[key] for key in ("Capabilities", "RoleARN", "Tags") if key in parameters}
-    about["DisableRollback"] = _on_failure(parameters) == "DO_NOTHING"
-    return about
+def _page(
+    transaction: Transaction, member: str, shape: Any, parameters: Mapping[str, Any], conditions: tuple[Condition, ...]
+) -> Document:
+    query = Query(KIND, limit=100, token=parameters.get("NextToken"), conditions=conditions)
+    try:
+        page = list_resources(transaction, query)
+    except ValidationException as error:
+        raise TemplateError(error.message) from None
+    answer: Document = {member: [shape(one) for one in page.documents]}
+    return answer | ({"NextToken": page.next_token} if page.next_token else {})
 
 
-def _public(stack: Document) -> Document:
-    return {key: value for key, value in stack.items() if value != []}
+def _summary(stack: Mapping[str, Any]) -> Document:
+    members = ("StackId", "StackName", "CreationTime", "LastUpdatedTime", "DeletionTime", "StackStatus")
+    summary: Document = {key: stack[key] for key in (*members, "StackStatusReason") if key in stack}
+    summary["DriftInformation"] = {"StackDriftStatus": "NOT_CHECKED"}
+    return summary | ({"TemplateDescription": stack["Description"]} if "Description" in stack else {})

@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 
 from modelwright.errors import ValidationException
-from modelwright.services.members import refused
 
 ONE_MACHINE = "Everything runs on one machine here: AWS's {} has no meaning for it."
 NO_ENCRYPTION = "Nothing here is encrypted with KMS keys; the disk's encryption is the host's."
 NO_INSTANCES = "No instances are reserved here; the job takes its share of this machine."
 ROLE = "Only its form is checked: everything is permitted to the roles of this account."
 EXPERIMENTS = "Experiments are not kept here yet; the job itself is the same."
-NETWORK_ISOLATION = refused("Leave it out: the network of a container can't be cut off here yet.", False)
 
 
 def check_s3_uri(uri: str, path: str) -> None:

@@ -88,6 +88,7 @@ class Endpoints(SageMakerService):
                 "EndpointStatus": "Creating",
                 "CreationTime": now,
                 "LastModifiedTime": now,
+                **endpoint_document.capture_members(fleet.get("Capture"), serving=False),
                 "_Stream": stream,
             }
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="Creating")
@@ -114,8 +115,6 @@ class Endpoints(SageMakerService):
     def update(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Blue/green: the new fleet takes over when all of it is healthy; else the old one stays."""
         excluded = {each["VariantPropertyType"] for each in parameters.get("ExcludeRetainedVariantProperties", [])}
-        if "DataCaptureConfig" in excluded:
-            excluded.discard("DataCaptureConfig")  # there is never one to retain
         with self.database.write() as transaction:
             endpoint = self._changeable(transaction, context, parameters["EndpointName"])
             fleet = self._fleet(transaction, context, parameters["EndpointConfigName"])
@@ -200,7 +199,11 @@ class Endpoints(SageMakerService):
 
 
 def _retain(fleet: Document, endpoint: Document, excluded: set[str]) -> None:
-    """Give the new fleet's variants what the running ones of their name have."""
+    """Give the new fleet's variants what the running ones of their name have, and the fleet what is captured now."""
+    if "DataCaptureConfig" not in excluded:
+        fleet.pop("Capture", None)
+        if "_Capture" in endpoint:
+            fleet["Capture"] = endpoint["_Capture"]
     running = {variant["VariantName"]: variant for variant in endpoint["ProductionVariants"]}
     for variant in fleet["Variants"]:
         if (found := running.get(variant["Name"])) is not None:

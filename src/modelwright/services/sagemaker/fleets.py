@@ -53,12 +53,16 @@ def make_fleet(transaction: Transaction, context: Context, config: Document) -> 
                 "Weight": variant["InitialVariantWeight"],
                 "Startup": startup,
                 "Containers": resolve_containers(transaction, model, kind),
+                "Isolated": bool(model.get("EnableNetworkIsolation") or config.get("EnableNetworkIsolation")),
                 "Mode": model.get("InferenceExecutionConfig", {}).get("Mode", "Serial"),
             }
         )
     for kind, count in wanted.items():
         check_quota(kind, count)
-    return {"Config": config["EndpointConfigName"], "Variants": variants}
+    fleet: Document = {"Config": config["EndpointConfigName"], "Variants": variants}
+    if "DataCaptureConfig" in config:
+        fleet["Capture"] = config["DataCaptureConfig"]
+    return fleet
 
 
 def check_quota(kind: str, count: int) -> None:

@@ -11,7 +11,7 @@ from modelwright.events import sagemaker as changes
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import SageMakerService, answer, is_short, list_query, pick, taken
-from modelwright.services.sagemaker.checks import NETWORK_ISOLATION, ONE_MACHINE, ROLE, check_s3_uri, check_unique
+from modelwright.services.sagemaker.checks import ONE_MACHINE, ROLE, check_s3_uri, check_unique
 from modelwright.services.sagemaker.package_names import find_package
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
@@ -67,7 +67,7 @@ MEMBERS: Table = {
     "ExecutionRoleArn": recorded(ROLE),
     "Tags": HONOURED,
     "VpcConfig": recorded(ONE_MACHINE.format("network placement")),
-    "EnableNetworkIsolation": NETWORK_ISOLATION,
+    "EnableNetworkIsolation": HONOURED,
 }
 
 

@@ -16,7 +16,6 @@ from modelwright.services.sagemaker.base import (
 )
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
-    NETWORK_ISOLATION,
     NO_ENCRYPTION,
     ONE_MACHINE,
     ROLE,
@@ -73,7 +72,7 @@ MEMBERS: Table = {
     "Environment": HONOURED,
     "NetworkConfig": {
         "EnableInterContainerTrafficEncryption": recorded(ONE_MACHINE.format("traffic between instances")),
-        "EnableNetworkIsolation": NETWORK_ISOLATION,
+        "EnableNetworkIsolation": HONOURED,
         "VpcConfig": recorded(ONE_MACHINE.format("network placement")),
     },
     "RoleArn": recorded(ROLE),

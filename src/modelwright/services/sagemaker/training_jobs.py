@@ -17,7 +17,6 @@ from modelwright.services.sagemaker.base import (
 )
 from modelwright.services.sagemaker.checks import (
     EXPERIMENTS,
-    NETWORK_ISOLATION,
     NO_ENCRYPTION,
     NO_INSTANCES,
     ONE_MACHINE,
@@ -98,7 +97,7 @@ MEMBERS: Table = {
         "MaxPendingTimeInSeconds": refused("Leave it out: a job that does not fit waits in the queue."),
     },
     "Tags": HONOURED,
-    "EnableNetworkIsolation": NETWORK_ISOLATION,
+    "EnableNetworkIsolation": HONOURED,
     "EnableInterContainerTrafficEncryption": recorded(ONE_MACHINE.format("traffic between instances")),
     "EnableManagedSpotTraining": recorded("Spot capacity is always there: a job is never interrupted for it."),
     "CheckpointConfig": HONOURED,
