@@ -117,6 +117,7 @@ execution_names = _names(_executions)
 version_names = _names(_versions)
 image_names = _names(_images)
 deployment_names = _names(_deployments)
+project_names = _names(_listing("list_projects", "ProjectSummaryList", "ProjectName"))
 build_names = _names(_builds)
 build_project_names = _names(_build_projects)
 
