@@ -55,7 +55,7 @@ def main() -> None:
 
 def shown(browser: Browser, server: Server, places: dict[str, str]) -> None:
     IMAGES.mkdir(exist_ok=True)
-    page = visitor(browser, server, "en-US", "light", 1280, 800)
+    page = visitor(browser, server, "en-US", "light", 1280, 940)
     for name in SHOWN:
         take(page, server, places[name], IMAGES / f"studio-{name}.png")
 

@@ -1,28 +1,21 @@
 """A real browser on the real server. Skipped, with the reason, where playwright or Chromium is missing."""
 
 import re
-import shutil
 
 import pytest
 
 from modelwright.images.library import LocalImages
 from support.server import serving
+from support.studio import chromium as launched
 from support.studio import sign_in_link
 
-FLAGS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 IMAGE = "studio-tests:latest"
 
 
 @pytest.fixture(scope="session")
 def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: scripts/test installs it")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import known_instance_type
@@ -42,6 +43,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/ModelwrightExecutionRole"
 CONTEXT = Context(
     ACCOUNT, REGION, Principal(f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/admin", "U")
 )
+
+ENGINE = replace(CONTEXT, source="engine")
 
 
 class Images:
@@ -90,7 +93,7 @@ class Platform:
                     EndpointConfigs(**common, known_instance_type=known_instance_type),
                     Endpoints(**common),
                     ModelPackageGroups(**common),
-                    ModelPackages(**common),
+                    ModelPackages(**common, objects=self.objects),
                     Pipelines(**common, objects=self.objects),
                     PipelineVersions(**common),
                     PipelineExecutions(**common),
@@ -127,7 +130,7 @@ class Platform:
             images=self.images,
             runtime=self.runtime,
             call=lambda region, service, operation, parameters: self.dispatcher.call(
-                CONTEXT, service, operation, parameters
+                ENGINE, service, operation, parameters
             ),
             client_environment=lambda region: {"AWS_ENDPOINT_URL": "http://127.0.0.1:7070"},
             now=self.now,

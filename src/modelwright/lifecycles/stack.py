@@ -161,6 +161,7 @@ def _stage(stack: Stack, status: str, reason: str) -> Stack:
             unique = tuple({(one.type, one.name): one for one in there}.values())
             return _deletes(stack, unique, [one for one in unique if one.retain or one.logical in stack.keep])
         case "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS":
+            stack = replace(stack, items={name: stack.items[name] for name, _ in _planned(stack)})
             now = {(one.type, one.name) for one in stack.items.values()}
             gone = tuple(one for one in stack.before.values() if (one.type, one.name) not in now)
             items = stack.items

@@ -33,7 +33,8 @@ LONGEST_TEXT = 256
 MOST_ITEMS = 20
 DEEPEST = 5
 _SECRET = re.compile(
-    r"secret|password|token|credential|authorization|environment(variables)?$|privatekey", re.IGNORECASE
+    r"secret|password|token|credential|authorization|environment(variables)?(override)?$|privatekey|apikey|authparameters",
+    re.IGNORECASE,
 )
 _TELLING = re.compile(r"(Arn|ARN|Id|Name|Status|Url|ETag|arn|Version)$")
 _SOURCES = {"cloudwatch": "monitoring", "codestar-connections": "codestar-connections"}

@@ -271,7 +271,7 @@ def changed(stack: Mapping[str, Any], told: Mapping[str, Any]) -> Document:
     """The stack with what is told of it from now on; `_Before` is what a rollback brings back."""
     members = ("Parameters", "Tags", "Capabilities", "RoleARN", "Description", "_Body", "_Values", "ChangeSetId")
     kept = {key: value for key, value in stack.items() if key not in members}
-    old = {key: stack[key] for key in members if key in stack}
+    old = {key: stack.get(key) for key in members}
     new = {key: told[key] for key in (*members, "_Plan") if key in told}
     return {**kept, **new, "_Before": old}
 

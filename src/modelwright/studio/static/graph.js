@@ -201,7 +201,26 @@
     if (act === "out") zoom(0.8);
     if (act === "fit") fitAll();
   });
+  // The nearest step in the arrow's direction.
+  function next(from, key) {
+    let best = null;
+    for (const { group, place } of nodes.values()) {
+      const x = place.x - from.x;
+      const y = place.y - from.y;
+      const [along, across] = { ArrowDown: [y, x], ArrowUp: [-y, x], ArrowRight: [x, y], ArrowLeft: [-x, y] }[key];
+      const far = along + 2 * Math.abs(across);
+      if (along > 1 && (!best || far < best.far)) best = { far, group };
+    }
+    return best && best.group;
+  }
+
   view.addEventListener("keydown", (event) => {
+    const focused = event.key.startsWith("Arrow") && [...nodes.values()].find(({ group }) => group === document.activeElement);
+    if (focused) {
+      event.preventDefault();
+      next(focused.place, event.key)?.focus();
+      return;
+    }
     const steps = {
       ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60],
     }[event.key];

@@ -59,6 +59,9 @@
 
   // Parts: elements with data-part are taken from a fresh copy of the page.
 
+  // What an element is known by on a fresh copy of the page.
+  const sign = (element) => `${element.tagName} ${element.getAttribute("href") || `${element.name} ${element.value} ${element.textContent}`}`;
+
   function replaceParts(fresh, everything) {
     for (const part of document.querySelectorAll("[data-part]")) {
       const other = fresh.getElementById(part.id);
@@ -73,7 +76,7 @@
       if (!everything && part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) continue;
       const open = new Set([...part.querySelectorAll("details[open][id]")].map((each) => each.id));
       const chosen = [...part.querySelectorAll("input:checked")].map((each) => [each.name, each.value]);
-      const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const focused = part.contains(document.activeElement) ? sign(document.activeElement) : null;
       const place = log ? [log.scrollTop, log.scrollTop + log.clientHeight >= log.scrollHeight - 8] : null;
       part.replaceChildren(...[...other.childNodes].map((node) => document.adoptNode(node)));
       for (const id of open) part.querySelector(`details[id="${id}"]`)?.setAttribute("open", "");
@@ -81,10 +84,11 @@
         const box = [...part.querySelectorAll("input")].find((each) => each.name === name && each.value === value);
         if (box) box.checked = true;
       }
-      if (focused) [...part.querySelectorAll("a[href]")].find((each) => each.getAttribute("href") === focused)?.focus();
+      if (focused) [...part.querySelectorAll("a, button, summary")].find((each) => sign(each) === focused)?.focus();
       const newLog = part.querySelector("#log");
       if (newLog && (everything || !place || place[1])) toTheEnd(newLog);
       else if (newLog) newLog.scrollTop = place[0];
+      for (const each of part.querySelectorAll("[data-tail]")) toTheEnd(each);
     }
     document.dispatchEvent(new Event("parts"));
   }
@@ -120,14 +124,19 @@
     if (mine.again) refresh();
   }
 
+  let shown = location.href;
   async function show(address, remember) {
     let fresh = null;
     try { fresh = await load(address); } catch { /* told below */ }
     if (!fresh) { location.href = address; return; }
+    const step = new URLSearchParams(new URL(shown).search).get("step");
     if (remember) history.pushState({}, "", address);
+    shown = address;
     document.title = fresh.title;
     document.body.dataset.live = fresh.body.dataset.live || "";
     replaceParts(fresh, true);
+    // What had the focus is gone: it goes back to the step that was open.
+    if (document.activeElement === document.body && step) document.querySelector(`.node[href="?step=${CSS.escape(encodeURIComponent(step))}"]`)?.focus();
     connected = null; // the log on the page was just read: go on after that
     connect();
   }
@@ -140,6 +149,22 @@
   });
   addEventListener("popstate", () => show(location.href, false));
   window.studio = { show };
+
+  // Escape closes what is open, and the focus goes back to what opened it.
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    const open = document.activeElement.closest("details:is(.menu, .confirm)[open]") || document.querySelector("details.menu[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+      return;
+    }
+    if (!document.activeElement.matches("input, select, textarea")) document.querySelector("#panel .close")?.click();
+  });
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = menu.contains(event.target);
+  });
 
   // One connection. The browser makes it again after a break, and says how far it had come.
 
@@ -199,5 +224,6 @@
   times(document);
   setInterval(() => tick(document), 1000); // counts, asks nobody
   toTheEnd(document.getElementById("log"));
+  for (const each of document.querySelectorAll("[data-tail]")) toTheEnd(each);
   connect();
 })();
