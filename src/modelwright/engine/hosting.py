@@ -32,7 +32,7 @@ from modelwright.arns import Arn
 from modelwright.engine.capacity import Capacity, instance_type
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
-from modelwright.engine.ports import CONTRACT_PORT, Ports
+from modelwright.engine.ports import CONTRACT_PORT, Ports, understands_ports
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
@@ -81,8 +81,6 @@ WITH_IT_GRACE = 5.0
 """For the containers of an instance of which one has ended by itself."""
 TAIL_LINES = 12
 SUFFIX = ".replica"
-BINDS_TO_PORT = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
-"""The label of images whose server listens where SAGEMAKER_BIND_TO_PORT says."""
 
 
 class Routing(Protocol):
@@ -320,12 +318,12 @@ class Hosting:
 
     def _place(self, one: Instance, variant: Variant, image: Image) -> Mapping[str, Any] | None:
         """Where the container listens. None: it can't be cut off."""
-        if variant.isolated or not _understands_ports(image):
+        if variant.isolated or not understands_ports(image):
             if not self._runtime.network_problem():
                 return {"Port": CONTRACT_PORT, "Isolated": True}
             if variant.isolated:
                 return None
-        return {"Port": self._ports.give(one.key, any_will_do=_understands_ports(image))}
+        return {"Port": self._ports.give(one.key, any_will_do=understands_ports(image))}
 
     def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
         """Before anything runs."""
@@ -590,12 +588,6 @@ def _log_keys(work: Work, one: Instance) -> list[str]:
 
 def _resolved(uri: str, image: Image) -> str:
     return f"{uri.partition('@')[0].rpartition(':')[0] or uri}@{image.reference}"[:255]
-
-
-def _understands_ports(image: Image) -> bool:
-    """A framework's environment serves by our own `serve`; an image with a tree may bring its own server, and says by
-    AWS's label if that can be told a port."""
-    return (image.root is None and not image.entrypoint) or image.labels.get(BINDS_TO_PORT, "").lower() == "true"
 
 
 def _gated(client: Mapping[str, str]) -> tuple[Network, Mapping[str, str]]:
