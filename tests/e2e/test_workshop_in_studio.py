@@ -1,7 +1,8 @@
 """The workshop as a new user does it in Studio, in one browser, from the printed link to key points on a photo.
 
 It goes on in the home where `modelwright demo` has run: the pipeline, the deployment project and its endpoints are the
-workshop's own. It trains once more, on data that is uploaded here, and so deploys a version of its own to production.
+workshop's own. It trains once more on data that is uploaded here, so shortly that the new version is worse: that one is
+rejected, and the version that the workshop trained well goes to production.
 """
 
 import re
@@ -62,19 +63,18 @@ def folder(tmp_path_factory):
 
 def test_the_whole_loop_in_a_browser(page, folder):
     upload(page, folder)
-
-    start(page, {"Epochs": "15", "ImageSize": "128", "MapThreshold": "0.5"}, "from-studio")
+    start(page, {"Epochs": "2", "ImageSize": "128", "MapThreshold": "0"}, "from-studio")
     page.locator('.graph-view .node.run[href="?step=PoseTrain"]').click(timeout=2 * MINUTE)
-    page.locator("#log", has_text="epoch=1/15").wait_for(timeout=5 * MINUTE)
+    page.locator("#log", has_text="epoch=1/2").wait_for(timeout=5 * MINUTE)
     loaded = page.evaluate("performance.timeOrigin")
     for step in STEPS:
         page.locator(f'.graph-view .node.ok[href="?step={step}"]').wait_for(timeout=8 * MINUTE)
     page.locator("#head .mark", has_text="Succeeded").wait_for()
-    page.locator("#log", has_text="epoch=15/15").wait_for()
+    page.locator("#log", has_text="epoch=2/2").wait_for()
     assert page.evaluate("performance.timeOrigin") == loaded, "the page was never loaded again"
 
     why_it_failed(page)
-    approve(page)
+    decide(page)
     review(page)
     invoke(page, sorted((folder / "test" / "images").glob("*.jpg"))[0])
 
@@ -109,7 +109,7 @@ def start(page, parameters, title):
 
 def why_it_failed(page):
     """No epochs: the training breaks. The page says so, and the step's log why."""
-    start(page, {"Epochs": "0", "ImageSize": "128", "MapThreshold": "0.5"}, "no-epochs")
+    start(page, {"Epochs": "0", "ImageSize": "128", "MapThreshold": "0"}, "no-epochs")
     page.locator("#head .mark", has_text="Failed").wait_for(timeout=5 * MINUTE)
     page.locator("#head .notice.bad a", has_text="PoseTrain").click()
     page.locator(".panel .notice.bad").wait_for()
@@ -117,15 +117,25 @@ def why_it_failed(page):
     page.get_by_role("link", name="Jump to the error").click()
 
 
-def approve(page):
-    """The version that waits at home, with a comment."""
+def decide(page):
+    """The version that waits at home is rejected; the workshop's, whatever was said of it since, is approved."""
     page.get_by_role("link", name="Home", exact=True).click()
     page.get_by_role("link", name=re.compile(rf"^{GROUP} · version \d+")).first.click()
     page.get_by_role("link", name="from-studio").wait_for()  # what it was made from
-    page.get_by_label("Approved").check()
-    page.get_by_label("Comment").fill("good on the test images")
+    update(page, "Rejected", "two epochs are not enough")
+    page.get_by_role("link", name="Model registry", exact=True).click()
+    page.get_by_role("link", name=GROUP, exact=True).click()
+    page.get_by_role("link", name="version 1", exact=True).click()
+    update(page, "Rejected", "not yet")
+    update(page, "Approved", "good on the test images")
+
+
+def update(page, status, comment):
+    page.get_by_label(status, exact=True).check()
+    page.get_by_label("Comment").fill(comment)
     page.get_by_role("button", name="Update status").click()
-    page.locator("#head .mark", has_text="Approved").wait_for()
+    page.locator("#head", has_text=comment).wait_for()
+    page.locator("#head .mark", has_text=status).wait_for()
 
 
 def review(page):
