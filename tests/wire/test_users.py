@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support.cli import CommandLine
+from support.waiting import until
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
@@ -182,30 +183,81 @@ def test_a_pipeline_registers_nothing_as_approved_for_a_developer(people, group)
         ("admin", "admin", "Succeeded"),
     ):
         name = f"launder-{uuid.uuid4().hex[:8]}"
-        step = {
-            "Name": "Register",
-            "Type": "RegisterModel",
-            "Arguments": {
-                "ModelPackageGroupName": group,
-                "ModelApprovalStatus": "Approved",
-                "InferenceSpecification": {
-                    "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
-                    "SupportedContentTypes": ["text/csv"],
-                    "SupportedResponseMIMETypes": ["text/csv"],
-                },
-            },
-        }
-        definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]}
         people[writer].client("sagemaker").create_pipeline(
-            PipelineName=name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE
+            PipelineName=name, PipelineDefinition=_registering(group), RoleArn=ROLE
         )
-        sagemaker = people[starter].client("sagemaker")
-        execution = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
-        status = _ended(sagemaker, execution)
-        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
-        assert status == expected, steps
-        if expected == "Failed":
-            assert "not authorized to perform: sagemaker:CreateModelPackage" in steps[0]["FailureReason"]
+        _check_started(people[starter].client("sagemaker"), name, expected)
+
+
+def test_nor_does_one_that_a_stack_has_made(people, group):
+    """Whoever has asked for something of the stack has written what is in it."""
+    for asking, starter, expected in (
+        (["admin"], "admin", "Succeeded"),
+        (["admin"], "developer", "Failed"),
+        (["developer"], "admin", "Failed"),
+        (["developer", "admin"], "admin", "Failed"),
+    ):
+        name = f"stacked-{uuid.uuid4().hex[:8]}"
+        properties = {
+            "PipelineName": name,
+            "PipelineDefinition": {"PipelineDefinitionBody": _registering(group)},
+            "RoleArn": ROLE,
+        }
+        for number, who in enumerate(asking):
+            cloudformation = people[who].client("cloudformation")
+            resource = {"Type": "AWS::SageMaker::Pipeline", "Properties": properties}
+            template = json.dumps({"Description": f"{number}", "Resources": {"P": resource}})
+            verb = cloudformation.update_stack if number else cloudformation.create_stack
+            verb(StackName=name, TemplateBody=template)
+            properties["PipelineDescription"] = "changed"
+            _stack_comes_to_rest(people["admin"], name)
+        _check_started(people[starter].client("sagemaker"), name, expected)
+        by = look_up(people["admin"], EventName="CreatePipeline", ResourceName=name)
+        assert by["userIdentity"]["onBehalfOf"] == [people[asking[0]].client("sts").get_caller_identity()["Arn"]]
+
+
+def _stack_comes_to_rest(who, name):
+    cloudformation = who.client("cloudformation")
+
+    def resting():
+        status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        return None if status.endswith("IN_PROGRESS") else status
+
+    assert until(resting, 60) in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def look_up(who, **attributes):
+    """The newest record of the audit log."""
+    wanted = [{"AttributeKey": key, "AttributeValue": value} for key, value in attributes.items()]
+    events = who.client("cloudtrail").lookup_events(LookupAttributes=wanted)["Events"]
+    return json.loads(events[0]["CloudTrailEvent"])
+
+
+def _registering(group):
+    """A pipeline that registers a model as approved."""
+    step = {
+        "Name": "Register",
+        "Type": "RegisterModel",
+        "Arguments": {
+            "ModelPackageGroupName": group,
+            "ModelApprovalStatus": "Approved",
+            "InferenceSpecification": {
+                "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        },
+    }
+    return json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+
+
+def _check_started(sagemaker, name, expected):
+    execution = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
+    status = _ended(sagemaker, execution)
+    steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    assert status == expected, steps
+    if expected == "Failed":
+        assert "not authorized to perform: sagemaker:CreateModelPackage" in steps[0]["FailureReason"]
 
 
 def _ended(sagemaker, execution):
