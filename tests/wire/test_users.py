@@ -1,7 +1,10 @@
 """Users by boto3 and the command line: what each role may, and that nobody gets round it."""
 
+import base64
 import json
+import time
 import uuid
+from datetime import UTC, datetime
 
 import boto3
 import pytest
@@ -158,6 +161,56 @@ def test_a_key_that_is_deactivated_or_deleted_ends(server):
     iam.delete_user(UserName=user.name)
     with pytest.raises(ClientError, match="NoSuchEntity"):
         iam.get_user(UserName=user.name)
+
+
+def test_a_session_acts_as_its_user_until_it_ends(server, people, group):
+    developer = people["developer"]
+    asked = developer.client("sts").get_session_token(DurationSeconds=900)["Credentials"]
+    assert 890 < (asked["Expiration"] - datetime.now(UTC)).total_seconds() <= 900
+
+    def client(service, key):
+        return boto3.session.Session(*key, region_name=REGION).client(service, endpoint_url=server.url)
+
+    key = (asked["AccessKeyId"], asked["SecretAccessKey"], asked["SessionToken"])
+    mine = client("sts", key).get_caller_identity()["Arn"]
+    assert mine == developer.client("sts").get_caller_identity()["Arn"]
+    client("s3", key).list_buckets()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("iam", key).create_user(UserName="not-by-a-session")
+    with pytest.raises(ClientError, match="Cannot call GetSessionToken with session credentials"):
+        client("sts", key).get_session_token()
+    over = server.keys.temporary("admin", int(time.time()) - 1)
+    for service, verb, code, status in (
+        ("s3", "list_buckets", "ExpiredToken", 400),
+        ("sts", "get_caller_identity", "ExpiredToken", 403),
+        ("sagemaker", "list_models", "ExpiredTokenException", 400),
+    ):
+        with pytest.raises(ClientError) as caught:
+            getattr(client(service, (over.id, over.secret, over.token)), verb)()
+        assert caught.value.response["Error"]["Code"] == code
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    longer = json.dumps(["admin", "", int(time.time()) + 900, "x"]).encode()
+    forged = base64.urlsafe_b64encode(longer).decode().rstrip("=") + over.token[over.token.index(".") :]
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client("sts", (over.id, over.secret, forged)).get_caller_identity()
+
+
+def test_a_session_ends_with_its_user(server):
+    admin, name = server.client("iam"), f"leaving-{uuid.uuid4().hex[:8]}"
+    admin.create_user(UserName=name)
+    admin.add_user_to_group(UserName=name, GroupName="viewer")
+    key = admin.create_access_key(UserName=name)["AccessKey"]
+    own = boto3.session.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
+    got = own.client("sts", endpoint_url=server.url).get_session_token()["Credentials"]
+    session = boto3.session.Session(
+        got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"], region_name=REGION
+    ).client("sts", endpoint_url=server.url)
+    assert session.get_caller_identity()["Arn"].endswith(f"/{name}")
+    admin.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    admin.remove_user_from_group(UserName=name, GroupName="viewer")
+    admin.delete_user(UserName=name)
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        session.get_caller_identity()
 
 
 def test_the_owner_stays(server):
