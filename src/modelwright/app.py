@@ -39,7 +39,7 @@ from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
-from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.access import BUILD, DEVELOPER, JOB, SERVICE
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -59,6 +59,7 @@ from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
+from modelwright.services.sagemaker.notebook_instances import NotebookInstances
 from modelwright.services.sagemaker.pipeline_executions import PipelineExecutions
 from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
@@ -171,6 +172,7 @@ class Platform:
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
+            notebook_token=self._notebook_token,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -274,11 +276,12 @@ class Platform:
         yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**sagemaker)
-        yield "sagemaker", ModelPackages(**sagemaker)
+        yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects)
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", NotebookInstances(**sagemaker, token=self._notebook_token, host=self.settings.notebook_host)
         yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
@@ -318,12 +321,16 @@ class Platform:
 
     def _credentials(self, stream: str) -> dict[str, str]:
         """A key of its own for what runs as this event stream."""
-        key = self.keys.session(stream, BUILD if stream.startswith("build/") else JOB)
+        kind = stream.partition("/")[0]
+        key = self.keys.session(stream, {"build": BUILD, "notebook-instance": DEVELOPER}.get(kind, JOB))
         return {
             "AWS_ACCESS_KEY_ID": key.id,
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _notebook_token(self, start: str) -> str:
+        return self.keys.signing(f"notebook {start}").hex()
 
     def _timings(self, stream: str) -> list[Stage]:
         with self.database.read() as transaction:
