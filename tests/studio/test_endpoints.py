@@ -100,7 +100,34 @@ def test_the_number_of_instances_is_changed(page, server, endpoint):
     page.locator("#variants .mark", has_text="2/2").wait_for()
     page.get_by_role("link", name="Logs").click()
     page.get_by_label("Instance").wait_for()
+<<<<<<< HEAD
     assert problems_in_both_themes(page) == []
     page.get_by_role("link", name="Variants").click()
     page.locator("#variants").wait_for()
     assert problems_in_both_themes(page) == []
+=======
+
+
+def test_metrics_and_logs_come_live(page, server, endpoint):
+    runtime = server.client("sagemaker-runtime")
+    page.goto(f"{server.url}/studio/endpoints/{endpoint}?tab=metrics")
+    invocations = page.locator("figure", has_text="Invocations").locator(".legend .number")
+    before = invocations.inner_text()
+    runtime.invoke_endpoint(EndpointName=endpoint, Body=b"x", ContentType="image/png")
+    page.wait_for_function(
+        "before => document.querySelector('#metrics .legend .number').innerText !== before", arg=before
+    )
+    page.locator("svg[aria-label^='Model latency: p50']").wait_for()
+    page.get_by_role("link", name="1 week").click()
+    page.locator("a[aria-current=true]", has_text="1 week").wait_for()
+    page.locator("svg[aria-label^='Invocations: AllTraffic']").wait_for()
+
+    # The container's server writes a line for each request.
+    page.get_by_role("link", name="Logs").click()
+    lines = page.locator("#log > div", has_text="POST /invocations")
+    page.locator("#log").wait_for()
+    seen = lines.count()
+    for _ in range(20):  # there may be two instances, and the page shows one's log
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"x", ContentType="image/png")
+    lines.nth(seen).wait_for()
+>>>>>>> main

@@ -16,7 +16,7 @@ from typing import Any
 from modelwright.engine import stack_types
 from modelwright.engine.stack_roles import Policy, Role
 from modelwright.engine.stack_stores import Bucket, LogGroup
-from modelwright.engine.stack_types import Act, Read, Row, Waits, adopting, coerced, only
+from modelwright.engine.stack_types import Act, Read, Row, Unchangeable, Waits, adopting, coerced, only
 from modelwright.errors import AwsError, ValidationException
 from modelwright.protocol import spec
 
@@ -83,9 +83,7 @@ class _Repository:
         """The code is of the creation only, as on AWS."""
         only(new, "RepositoryName", "RepositoryDescription", "Code", "Tags")
         if old.get("RepositoryName") != new.get("RepositoryName"):
-            raise ValidationException(
-                "Modelwright can't change the property RepositoryName of a repository in place yet."
-            )
+            raise Unchangeable("Modelwright can't change the property RepositoryName of a repository in place yet.")
         described = new.get("RepositoryDescription", "")
         about = {"repositoryName": name, "repositoryDescription": described}
         act("codecommit", "UpdateRepositoryDescription", about)
@@ -124,7 +122,10 @@ class _BuildProject:
         return dict(found[0])
 
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        empty: Mapping[str, Any] = {"Description": "", "Tags": []}
+        empty: Mapping[str, Any] = {
+            **{"Description": "", "Tags": [], "TimeoutInMinutes": 60, "QueuedTimeoutInMinutes": 480},
+            **{"SecondarySources": [], "SecondaryArtifacts": [], "SecondarySourceVersions": []},
+        }
         gone = {key: empty[key] for key in old if key not in new and key in empty}
         lost = sorted(key for key in old if key not in new and key not in empty and key != "Name")
         if lost:
@@ -282,7 +283,7 @@ class _CodeRepository:
         was, now = old["GitConfig"], new["GitConfig"]
         for key in sorted({*was, *now} - {"SecretArn"}):
             if was.get(key) != now.get(key):
-                raise ValidationException(f"GitConfig.{key} of a code repository can't be changed: give it a new name.")
+                raise Unchangeable(f"GitConfig.{key} of a code repository can't be changed: give it a new name.")
         if "SecretArn" in now:
             given = {"CodeRepositoryName": name, "GitConfig": {"SecretArn": now["SecretArn"]}}
             act("sagemaker", "UpdateCodeRepository", given)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelwright.engine.stack_tags import as_list, tags_of
-from modelwright.engine.stack_types import GONE, Act, Read, adopting, matches, only
+from modelwright.engine.stack_types import GONE, Act, Read, Unchangeable, adopting, matches, only
 from modelwright.errors import AwsError, ValidationException
 
 _HOUR = 3600
@@ -38,7 +38,7 @@ class Role:
     def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         only(new, *self._known)
         if new.get("PermissionsBoundary") != old.get("PermissionsBoundary"):
-            raise ValidationException("PermissionsBoundary: policies are not evaluated here. Leave it out.")
+            raise Unchangeable("PermissionsBoundary: policies are not evaluated here. Leave it out.")
         if new.get("AssumeRolePolicyDocument") != old.get("AssumeRolePolicyDocument"):
             act("iam", "UpdateAssumeRolePolicy", {"RoleName": name, "PolicyDocument": _trust(new)})
         described = {"Description": new.get("Description", ""), "MaxSessionDuration": _duration(new)}

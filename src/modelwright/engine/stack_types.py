@@ -21,6 +21,10 @@ GONE = ("Could not find", "does not exist", "DoesNotExist", "NoSuch", "NotFound"
 EXISTS = ("already exist", "AlreadyExist", "NameExists", "already own", "AlreadyOwned")
 
 
+class Unchangeable(ValidationException):
+    """A property can't be changed in place, in no direction: nothing was done, so nothing is to be taken back."""
+
+
 class Custom(Protocol):
     """A type that takes more than one call of AWS's. Every method may be repeated."""
 
@@ -169,7 +173,7 @@ def update(row: Row, act: Act, name: str, old: Mapping[str, Any], new: Mapping[s
     changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     for key in changed:
         if key not in row.mutable:
-            raise ValidationException(f"Modelwright can't change the property {key} of this type in place yet.")
+            raise Unchangeable(f"Modelwright can't change the property {key} of this type in place yet.")
     if any(key not in row.only_update for key in changed):
         given = {key: new[key] for key in row.mutable if key in new}
         act(row.service, row.update, {**_parameters(row, row.update, given), row.name: name})

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
+from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.stack_kinds import ROWS
-from modelwright.engine.stack_types import Read, Row
+from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ValidationException
@@ -91,9 +93,10 @@ class Stacks:
         if not state.status.endswith("IN_PROGRESS"):
             document["_Plan"] = dict(state.plan)
             document["Outputs"] = [dict(output) for output in state.outputs]
-            before = document.pop("_Before", {})
-            if state.status == "UPDATE_ROLLBACK_COMPLETE":
-                document |= before
+            if state.status.endswith("_COMPLETE"):  # else the rollback may still come
+                before = document.pop("_Before", {})
+                if state.status == "UPDATE_ROLLBACK_COMPLETE":
+                    document = {key: value for key, value in {**document, **before}.items() if value is not None}
             self._tell_change_set(transaction, document, state)
         if state.status == "DELETE_COMPLETE":
             document["DeletionTime"] = now
@@ -114,6 +117,10 @@ class Stacks:
             replace_resource(transaction, CHANGE_SET, name, changed, modified=self._now())
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
+        with on_behalf_of(work.state.by):
+            return self._perform(work)
+
+    def _perform(self, work: Work) -> Sequence[Fact] | None:
         if work.effect.kind == "outputs":
             return self._outputs(work.state)
         task = work.state.tasks[work.effect.key]
@@ -214,7 +221,8 @@ class Stacks:
     def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
         assert task.item is not None
         row = ROWS[task.item.type]
-        self._change(work, row, task.item, task.old)
+        with suppress(Unchangeable):  # then it was refused on the way here too
+            self._change(work, row, task.item, task.old)
         return self._finish(work, task, row, task.item, "UPDATE")
 
     def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> None:

@@ -63,6 +63,11 @@ class Context:
     behalf: tuple[str, ...] = ()
     """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """The ARNs of those whose act this is: the caller's, or those whom the platform acts for."""
+        return self.behalf or (self.principal.arn,)
+
 
 class Call(Protocol):
     """The door as the engine and others see it."""
@@ -196,11 +201,12 @@ class Dispatcher:
 
     @contextmanager
     def permitted(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], *, noted: bool = True
     ) -> Iterator[Outcome]:
         """Check that the caller may, and remember what comes of the block.
 
-        For what is done by other means than an operation (a push by git), too. Raises AwsError.
+        For what is done by other means than an operation (a push by git), too; what only leads up to it need not be
+        `noted`, except that it was refused. Raises AwsError.
         """
         outcome = Outcome()
         if self._guard is not None:
@@ -210,7 +216,7 @@ class Dispatcher:
                 if self._trail is not None:
                     self._trail.denied(context, service, operation, parameters, error)
                 raise
-        note = None if self._trail is None else self._trail.begin(context, service, operation, parameters)
+        note = None if self._trail is None or not noted else self._trail.begin(context, service, operation, parameters)
         try:
             yield outcome
         except BaseException as error:

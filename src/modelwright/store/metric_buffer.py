@@ -40,6 +40,7 @@ class MetricBuffer:
         self._sources: list[Callable[[], Iterable[Point]]] = []
         self._told: list[Callable[[frozenset[Series]], None]] = []
         self._thread: threading.Thread | None = None
+        self._news: set[Series] = set()
         self._due = False
         self._closed = False
         self._tidied = 0.0
@@ -49,7 +50,7 @@ class MetricBuffer:
         self._sources.append(source)
 
     def subscribe(self, told: Callable[[frozenset[Series]], None]) -> None:
-        """`told(series)` after every write. It must return at once."""
+        """`told(series)` after series have got new points, about once a second at most. It must return at once."""
         self._told.append(told)
 
     def add(self, points: Iterable[Point], *, fine: bool = False) -> None:
@@ -65,6 +66,12 @@ class MetricBuffer:
 
     def flush(self) -> None:
         """All points so far are in the database."""
+        self._write()
+        with self._lock:
+            if self._news:
+                self._stir()  # the thread tells it, later: who is told may ask again, and so come here
+
+    def _write(self) -> None:
         with self._writing:
             with self._lock:
                 self._due = False  # what comes from now on is for the next time
@@ -87,9 +94,8 @@ class MetricBuffer:
                     for place, part in points.items():
                         self._merge(place, part)
                 raise
-        changed = frozenset(series for series, _, _ in points)
-        for told in self._told:
-            told(changed)
+        with self._lock:
+            self._news.update(series for series, _, _ in points)
 
     def close(self) -> None:
         with self._lock:
@@ -98,9 +104,16 @@ class MetricBuffer:
         if self._thread is not None:
             self._thread.join()
         try:
-            self.flush()
+            self._write()
         except Exception:
             _log.exception("the last metrics could not be written: they are lost")
+
+    def _tell(self) -> None:
+        with self._lock:
+            news, self._news = frozenset(self._news), set()
+        if news:
+            for told in self._told:
+                told(news)
 
     def _add(self, points: Iterable[Point], fine: bool) -> None:
         for series, time, part in points:
@@ -131,7 +144,8 @@ class MetricBuffer:
                 if self._closed:
                     return
             try:
-                self.flush()
+                self._write()
+                self._tell()
             except Exception:
                 _log.exception("metrics could not be written; it is tried again")
                 self.stir()

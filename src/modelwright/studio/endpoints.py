@@ -1,4 +1,4 @@
-"""Endpoints: the list, an endpoint with its variants and logs, and what it answers to a file."""
+"""Endpoints: the list, an endpoint with its variants, metrics and logs, and what it answers to a file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from starlette.responses import Response
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
-from modelwright.studio import predictions
+from modelwright.studio import endpoint_metrics, endpointlogs, predictions
 from modelwright.studio.executions import live_address
-from modelwright.studio.view import Route, View, is_missing, link
+from modelwright.studio.live import METRICS
+from modelwright.studio.view import Route, View, link
 
 PER_PAGE = 25
 STATUSES = ("Creating", "InService", "Updating", "Failed", "Deleting")
-TABS = ("variants", "invoke", "logs", "settings")
+TABS = ("variants", "invoke", "metrics", "logs", "settings")
 CONTENT_TYPES = (
     "image/jpeg", "image/png", "application/x-image", "application/json", "text/csv", "application/x-npy",
     "application/octet-stream",
 )  # fmt: skip
-_LOG_LINES = 400
 _SHOWN_TEXT = 200_000
 
 
@@ -82,40 +82,38 @@ def _page(
         answer=answer,
         problem=problem,
         # A page that shows an answer stays as it is: it can't be asked for again.
-        live="" if answer else live_address([f"endpoint/{endpoint['EndpointName']}/"]),
+        live="" if answer else _live(endpoint["EndpointName"], tab, details["chosen"]),
+        ranges=endpoint_metrics.RANGES,
         **details,
     )
+
+
+def _live(name: str, tab: str, stream: str) -> str:
+    """What the page connects to: the endpoint itself, and its metrics or an instance's log where they are shown."""
+    watched = [f"endpoint/{name}/"]
+    if tab == "metrics":
+        watched.append(f"{METRICS}{name}/")
+    if tab == "logs" and stream:
+        return link("live", watch=" ".join(watched), endpoint=name, stream=stream)
+    return live_address(watched)
 
 
 async def _details(view: View, endpoint: Document) -> Document:
     config = await view.find("DescribeEndpointConfig", EndpointConfigName=endpoint["EndpointConfigName"])
     variants = {each["VariantName"]: each for each in (config or {}).get("ProductionVariants", [])}
-    streams, log, chosen = (
-        await _log(view, endpoint["EndpointName"]) if view.argument("tab") == "logs" else ([], [], "")
-    )
-    return {"config": config, "configured": variants, "streams": streams, "lines": log, "chosen": chosen}
-
-
-async def _log(view: View, name: str) -> tuple[list[str], list[Document], str]:
-    """(the instances' log streams, the last lines of one, which one)."""
-    group = f"/aws/sagemaker/Endpoints/{name}"
-    try:
-        found = await view.call(
-            "DescribeLogStreams", "logs", logGroupName=group, orderBy="LastEventTime", descending=True, limit=50
-        )
-    except AwsError as error:
-        if is_missing(error):
-            return [], [], ""
-        raise
-    streams = [str(each["logStreamName"]) for each in found["logStreams"]]
-    chosen = view.argument("stream")
-    chosen = chosen if chosen in streams else next(iter(streams), "")
-    if not chosen:
-        return [], [], ""
-    page = await view.call(
-        "GetLogEvents", "logs", logGroupName=group, logStreamName=chosen, limit=_LOG_LINES, startFromHead=False
-    )
-    return streams, page["events"], chosen
+    name, tab = endpoint["EndpointName"], view.argument("tab")
+    details: Document = {"config": config, "configured": variants, "streams": [], "log": None, "chosen": ""}
+    if tab == "logs":
+        details["streams"] = await endpointlogs.streams(view, name)
+        wanted = view.argument("stream")
+        details["chosen"] = wanted if wanted in details["streams"] else next(iter(details["streams"]), "")
+        if details["chosen"]:
+            details["log"] = await endpointlogs.tail(view, name, details["chosen"])
+    if tab == "metrics":
+        present = [variant["VariantName"] for variant in endpoint.get("ProductionVariants", [])]
+        details["range"] = endpoint_metrics.chosen(view)
+        details["charts"] = await endpoint_metrics.charts(view, name, present, details["range"])
+    return details
 
 
 async def _invoked(view: View, name: str) -> Document:

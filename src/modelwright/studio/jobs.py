@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from modelwright.services.dispatch import Document
-from modelwright.studio import charts, joblogs, rerun
+from modelwright.studio import charts, endpointlogs, joblogs, rerun
 from modelwright.studio.executions import live_address
 from modelwright.studio.joblogs import KINDS, Kind, Timings
 from modelwright.studio.live import Live
@@ -169,7 +169,15 @@ async def _live(view: View, live: Live) -> Response:
     watched = [stream for stream in view.argument("watch").split(" ") if stream]
     kind, name = KINDS.get(view.argument("kind")), view.argument("job")
     place = view.request.headers.get("last-event-id") or view.argument("place")
-    if kind is None:
+    endpoint, stream = view.argument("endpoint"), view.argument("stream")
+    if endpoint and stream:
+        messages = live.messages(
+            watched,
+            f"endpoint/{endpoint}/",
+            lambda place: endpointlogs.after(view, endpoint, stream, place),
+            place,
+        )
+    elif kind is None:
         messages = live.messages(watched, "", None, "")
     else:
         messages = live.messages(

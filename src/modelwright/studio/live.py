@@ -1,6 +1,7 @@
 """One server-sent-events connection a page: what wakes it and what it is told.
 
-A page says which event streams it shows (`watch`) and, at most, which job's log it follows. A commit wakes the
+A page says which event streams it shows (`watch`) and, at most, which job's log it follows (a name that ends in a slash
+is that of several: an endpoint's instances). A commit wakes the
 connections that watch its stream; they tell the page `changed`, and the page fetches itself again, so that what is
 shown is always what the server would say. Log lines are sent as they come; each message's id is the place after it,
 so that a connection that breaks goes on where it was. Nothing polls.
@@ -10,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 PAUSE = 0.25
 """Seconds that pass at least between two messages of a connection: many commits make one."""
@@ -22,8 +23,18 @@ LOG = "log:"
 RESOURCE = "resource/"
 """Before a resource's kind and name: most have no event stream of their own."""
 
+METRICS = "metrics/endpoint/"
+"""Before an endpoint's name and a slash."""
+
 ReadLog = Callable[[str], Awaitable[tuple[list[dict[str, Any]], str]]]
 """The lines after a place, and the place after them."""
+
+
+class Measured(Protocol):
+    """A metric, as far as pages care."""
+
+    @property
+    def dimensions(self) -> Sequence[tuple[str, str]]: ...
 
 
 class Live:
@@ -47,6 +58,11 @@ class Live:
         """A resource was inserted, changed or deleted; pages watch `resource/KIND/NAME`."""
         self.wake(f"{RESOURCE}{kind}/{name}")
 
+    def wake_metrics(self, series: Iterable[Measured]) -> None:
+        """Metrics have new points; pages watch `metrics/endpoint/NAME/`."""
+        for name in {value for one in series for key, value in one.dimensions if key == "EndpointName"}:
+            self.wake(f"{METRICS}{name}/")
+
     def close(self) -> None:
         """End every connection: the server stops. From the event loop."""
         self._closed = True
@@ -58,7 +74,9 @@ class Live:
             if stream.startswith(listener.watched):
                 listener.changed = True
                 listener.event.set()
-            if stream == listener.log:
+            if listener.log and (
+                stream == listener.log or (listener.log.endswith("/") and stream.startswith(listener.log))
+            ):
                 listener.event.set()
 
     async def messages(self, watched: Sequence[str], log: str, read: ReadLog | None, place: str) -> AsyncIterator[str]:

@@ -1,11 +1,14 @@
 """CloudWatch behind the door: what is put is read back, in AWS's periods and with AWS's refusals."""
 
+import queue
+
 import pytest
 
 from modelwright.errors import AwsError, UnsupportedOperation
+from modelwright.metrics.aggregates import of_values
 from modelwright.metrics.periods import DAY, HOUR
 from modelwright.store.metric_buffer import MetricBuffer
-from modelwright.store.metrics import read_buckets
+from modelwright.store.metrics import Series, read_buckets
 
 SPACE = "Shop"
 
@@ -314,9 +317,17 @@ def test_old_buckets_are_forgotten_and_the_wide_ones_stay(database, clock, put, 
         assert read_buckets(transaction, 1, 3600, 0, 1e10) == {}
 
 
-def test_a_buffer_writes_by_itself(database, clock, put, watch):
-    written = []
-    watch.metrics.subscribe(written.append)
-    put("calls", 1)
-    watch.metrics.close()  # waits for the thread, and writes
-    assert [one.name for one in written[0]] == ["calls"]
+def test_a_buffer_writes_by_itself_and_tells(database, clock):
+    told = queue.Queue()
+    buffer = MetricBuffer(database, clock, delay=0.01)
+    buffer.subscribe(told.put)
+    series = Series(SPACE, "calls")
+    buffer.add([(series, clock(), of_values([1]))])
+    assert told.get(timeout=30) == {series}
+    buffer.add([(series, clock(), of_values([1]))])
+    buffer.flush()
+    assert told.get(timeout=30) == {series}  # what a reader has written is told too
+    buffer.add([(series, clock(), of_values([1]))])
+    buffer.close()
+    with database.read() as transaction:
+        assert read_buckets(transaction, 1, 3600, 0, 1e10)[int(clock()) // 3600 * 3600].count == 3

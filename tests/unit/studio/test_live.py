@@ -89,3 +89,28 @@ def test_the_end_of_the_server_ends_it():
 
 def test_waking_without_anybody_is_nothing():
     Live().wake("execution/a")
+
+
+def test_a_page_is_told_of_its_endpoints_metrics_and_instances():
+    class Series:
+        def __init__(self, name):
+            self.dimensions = (("EndpointName", name), ("VariantName", "v"))
+
+    lines = ["a"]
+
+    async def read(place):
+        number = int(place or 0)
+        return [{"m": line} for line in lines[number:]], str(len(lines))
+
+    async def main():
+        live = Live()
+        messages = live.messages(["metrics/endpoint/mine/"], "endpoint/mine/", read, "1")
+        assert kinds(await take(messages, 2)) == ["changed"]
+        live.wake_metrics([Series("mine2"), Series("mine")])
+        assert kinds(await take(messages, 1)) == ["changed"]
+        lines.append("b")
+        live.wake_log("endpoint/mine/abc/i-1/1")
+        assert kinds(await take(messages, 1)) == ["log"]
+        await messages.aclose()
+
+    asyncio.run(main())

@@ -7,6 +7,9 @@ import uuid
 
 import pytest
 
+from modelwright.metrics.aggregates import of_values
+from modelwright.store.logs import put_log_events
+from modelwright.store.metrics import Series
 from modelwright.studio.session import COOKIE, links, sign_in_address
 from support.browser import PARAMETERS, ROLE, STEPS, Browser
 
@@ -339,6 +342,37 @@ def test_an_endpoint_its_variants_and_what_it_refuses(user):
     assert 'role="alert"' in answer.text
     assert user.post("/endpoints/pose/delete").headers["location"] == "/studio/endpoints"
     assert user.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Deleting"
+
+
+def test_an_endpoints_metrics(user):
+    endpoint(user)
+    empty = user.get("/endpoints/pose?tab=metrics").text
+    assert "Nothing in this time." in empty
+    assert "metrics%2Fendpoint%2Fpose%2F" in empty
+    dimensions = (("EndpointName", "pose"), ("VariantName", "All"))
+    now = time.time()
+    for name, values in (("Invocations", [1, 1, 1]), ("Invocation4XXErrors", [0, 0, 1]), ("ModelLatency", [2500])):
+        user.platform.metrics.add([(Series("AWS/SageMaker", name, dimensions), now, of_values(values))])
+    page = user.get("/endpoints/pose?tab=metrics").text
+    assert 'aria-label="Invocations: All 3"' in page
+    assert "The model said 4XX 1" in page
+    assert 'aria-label="Model latency: p50 2.5, p90 2.5, p99 2.5"' in page
+    for span in ("3h", "1d", "1w", "nonsense"):
+        assert 'aria-label="Invocations: All 3"' in user.get(f"/endpoints/pose?tab=metrics&range={span}").text
+
+
+def test_an_instances_log_comes_live(user):
+    endpoint(user)
+    group = "/aws/sagemaker/Endpoints/pose"
+    assert "Nothing has been written yet." in user.get("/endpoints/pose?tab=logs").text
+    with user.platform.database.write() as transaction:
+        for name in ("All/i-1", "All/i-2"):
+            put_log_events(transaction, group, name, [(int(time.time() * 1000), f"I am {name} <b>")], 1)
+    page = user.get("/endpoints/pose?tab=logs&stream=All/i-1").text
+    assert "I am All/i-1 &lt;b&gt;" in page
+    assert 'data-job="All/i-1"' in page
+    assert "endpoint=pose&amp;stream=All%2Fi-1" in page
+    assert "I am All/i-2" not in page
 
 
 def test_an_answer_with_boxes_is_drawn(user, monkeypatch):

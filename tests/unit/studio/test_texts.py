@@ -8,8 +8,12 @@ from string import Formatter
 import pytest
 
 import modelwright.studio
+<<<<<<< HEAD
 from modelwright.projects.catalog import Catalog
 from modelwright.studio import application, joblogs, origins, outline, plots, texts
+=======
+from modelwright.studio import application, endpoint_metrics, joblogs, origins, outline, plots, texts
+>>>>>>> main
 from modelwright.studio.korean import KOREAN
 
 FOLDER = Path(modelwright.studio.__file__).parent
@@ -86,6 +90,8 @@ def in_tables():
         *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
+        *(label for table in (endpoint_metrics.ERRORS, endpoint_metrics.LATENCIES) for _, label in table),
+        *(each.label for each in endpoint_metrics.RANGES),
         "Production", "Staging",
         *of_templates(),
         *(application._heading(status) for status in (400, 401, 403, 404, 405, 500)),
