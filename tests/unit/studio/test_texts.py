@@ -8,12 +8,8 @@ from string import Formatter
 import pytest
 
 import modelwright.studio
-<<<<<<< HEAD
 from modelwright.projects.catalog import Catalog
-from modelwright.studio import application, joblogs, origins, outline, plots, texts
-=======
 from modelwright.studio import application, endpoint_metrics, joblogs, origins, outline, plots, texts
->>>>>>> main
 from modelwright.studio.korean import KOREAN
 
 FOLDER = Path(modelwright.studio.__file__).parent
