@@ -172,8 +172,8 @@ def test_a_wrong_instance_type_and_a_push_during_its_build(project):
     assert project.serves("prod") == "v1"
 
 
-def test_versions_that_are_approved_within_a_second(project):
-    """One holds staging; of two that come at once the newer goes on and reaches production."""
+def test_versions_that_are_approved_within_a_second(project, developer):
+    """One holds staging; of two that come at once the newer goes on and reaches production, as it was approved."""
     before = project.ids()
     project.client("codepipeline").start_pipeline_execution(name=project.pipeline)
     holding = project.newer(before)
@@ -189,7 +189,18 @@ def test_versions_that_are_approved_within_a_second(project):
     newer, older = (each for each in known if each not in before and each != holding)
     assert project.ended(older) == "Superseded"
     project.answer(token, "Rejected", "there is a newer one")
-    project.answer(project.token(newer))
+    token = project.token(newer)
+    template, data = project.artifact(newer, "BuildDeploymentTemplates"), (project.name, "models/v3/model.tar.gz")
+    with project.of(developer).swapped(*template, b"another"):
+        project.answer(token)
+        assert project.ended(newer) == "Failed"
+    assert "is not what was made in this execution" in project.newest_problem("DeployProd")
+    with project.of(developer).swapped(*data, b"another"):
+        project.retry(newer, "DeployProd")
+        assert project.ended(newer) == "Failed"
+    assert "is not what the model package was registered with" in project.newest_problem("DeployProd")
+    assert project.serves("prod") == "v1"
+    project.retry(newer, "DeployProd")
     assert project.ended(newer) == "Succeeded"
     assert {name: project.serves(name) for name in ("staging", "prod")} == {"staging": "v3", "prod": "v3"}
     assert "DeployResourcesStaging" not in project.actions(older)

@@ -147,7 +147,7 @@ class Engine:
             archive=archive,
             remotes=Remotes(settings.remotes, settings.cache / "remotes"),
         )
-        codepipelines = CodePipelines(events=events, actions=actions(tools))
+        codepipelines = CodePipelines(events=events, actions=actions(tools), objects=objects)
         deliveries = Deliveries(
             history=history,
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),

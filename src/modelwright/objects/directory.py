@@ -287,9 +287,10 @@ class DirectoryStore:
         self.buckets.find(bucket)
         sealed = self._adopt(source) if move else None
         if sealed is not None:
-            return self._put(bucket, key, sealed, NOTHING)
-        info = self._put_stream(bucket, key, pieces(source))
-        if move:
+            info = self._put(bucket, key, sealed, NOTHING)
+        else:
+            info = self._put_stream(bucket, key, pieces(source))
+        if move:  # not before the object is stored for good: whoever dies on the way finds the file again
             source.unlink()
         return info
 

@@ -330,6 +330,24 @@ def test_files_are_copied_or_taken(store, tmp_path):
     assert store.read("bucket", "copied") == store.read("bucket", "moved")
 
 
+def test_a_file_is_gone_only_when_it_is_stored(store, tmp_path, monkeypatch):
+    source = tmp_path / "model.tar.gz"
+    source.write_bytes(b"the only copy")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_commit", _die)
+        with pytest.raises(KeyboardInterrupt):
+            store.put_file("bucket", "k", source, move=True)
+    assert source.read_bytes() == b"the only copy"
+    store.put_file("bucket", "k", source, move=True)
+    assert store.read("bucket", "k") == b"the only copy"
+    assert not source.exists()
+
+
+def _die(*_):
+    """As a process does that is killed there."""
+    raise KeyboardInterrupt
+
+
 def test_a_file_with_other_links_is_not_taken(store, tmp_path):
     source, other = tmp_path / "one", tmp_path / "two"
     source.write_bytes(b"before")
