@@ -100,12 +100,10 @@ def test_the_number_of_instances_is_changed(page, server, endpoint):
     page.locator("#variants .mark", has_text="2/2").wait_for()
     page.get_by_role("link", name="Logs").click()
     page.get_by_label("Instance").wait_for()
-<<<<<<< HEAD
     assert problems_in_both_themes(page) == []
     page.get_by_role("link", name="Variants").click()
     page.locator("#variants").wait_for()
     assert problems_in_both_themes(page) == []
-=======
 
 
 def test_metrics_and_logs_come_live(page, server, endpoint):
@@ -121,6 +119,7 @@ def test_metrics_and_logs_come_live(page, server, endpoint):
     page.get_by_role("link", name="1 week").click()
     page.locator("a[aria-current=true]", has_text="1 week").wait_for()
     page.locator("svg[aria-label^='Invocations: AllTraffic']").wait_for()
+    assert problems_in_both_themes(page) == []
 
     # The container's server writes a line for each request.
     page.get_by_role("link", name="Logs").click()
@@ -130,4 +129,3 @@ def test_metrics_and_logs_come_live(page, server, endpoint):
     for _ in range(20):  # there may be two instances, and the page shows one's log
         runtime.invoke_endpoint(EndpointName=endpoint, Body=b"x", ContentType="image/png")
     lines.nth(seen).wait_for()
->>>>>>> main
