@@ -152,6 +152,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.objects.watch(self.live.wake_object)
         self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,

@@ -75,6 +75,7 @@ def in_tables():
         texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
+        *("Deployment", "Build", "Endpoint"),
         *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
