@@ -59,7 +59,7 @@ def test_one_that_dies_takes_the_others_along_and_all_are_started_again(endpoint
     before = json.loads(endpoints.invoke("p")["Body"])
     with pytest.raises(AwsError, match=r"from first"):
         endpoints.invoke("p", b"die")
-    endpoints.platform.until(lambda: endpoints.describe("p")["ProductionVariants"][0]["CurrentInstanceCount"] == 0)
+    endpoints.platform.until(lambda: sum(line.startswith("serve [] ") for line in endpoints.log("p")) == 4)
     endpoints.platform.until(lambda: endpoints.describe("p")["ProductionVariants"][0]["CurrentInstanceCount"] == 1)
     assert json.loads(endpoints.invoke("p")["Body"]) != before
     assert any("The container first has ended: exit code 9" in line for line in endpoints.log("p"))

@@ -22,6 +22,8 @@ SERVE = textwrap.dedent("""\
     if MODE == "crash":
         print("there is no such weight", flush=True)
         sys.exit(3)
+    if MODE == "mute":
+        time.sleep(3600)
     began = time.time()
 
     def reach(url):

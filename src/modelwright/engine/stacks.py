@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
+from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.stack_kinds import ROWS
 from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
@@ -118,6 +119,10 @@ class Stacks:
             replace_resource(transaction, CHANGE_SET, name, changed, modified=self._now())
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
+        with on_behalf_of(work.state.by):
+            return self._perform(work)
+
+    def _perform(self, work: Work) -> Sequence[Fact] | None:
         if work.effect.kind == "outputs":
             return self._outputs(work.state)
         task = work.state.tasks[work.effect.key]
