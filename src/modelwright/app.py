@@ -70,7 +70,7 @@ from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.servicecatalog import ServiceCatalog
 from modelwright.services.sqs import Sqs
-from modelwright.services.sts import Sts
+from modelwright.services.sts import Sts, Temporary
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.capture import Capture
@@ -152,6 +152,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.objects.watch(self.live.wake_object)
         self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
@@ -255,7 +256,7 @@ class Platform:
                 account=self.settings.account,
             ),
         )
-        yield "sts", Sts()
+        yield "sts", Sts(issue=self._session_key, now=time.time)
         yield "iam", Iam(**common, account=self.settings.account)
         yield "iam", self.users
         yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
@@ -309,6 +310,10 @@ class Platform:
         who = replace(self.keys.job.principal, role=SERVICE, access_key="")
         context = Context(self.settings.account, region, who, source="engine", behalf=behalf())
         return self.dispatcher.call(context, service, operation, parameters)
+
+    def _session_key(self, user: str, expires: int) -> Temporary | None:
+        key = self.keys.temporary(user, expires)
+        return None if key is None else Temporary(key.id, key.secret, key.token or "")
 
     def _reload_keys(self) -> None:
         """Users or keys have changed."""

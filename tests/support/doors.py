@@ -79,7 +79,7 @@ class Door:
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),
-            ("sts", Sts()),
+            ("sts", Sts(issue=lambda *_: None, now=clock)),
         ]
         self.dispatcher = Dispatcher(services, validate)
         self.service = "sagemaker"

@@ -31,7 +31,7 @@ from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sqs import Sqs
-from modelwright.serving.router import Router
+from modelwright.serving.router import TIMEOUT, Router
 from modelwright.store import logs
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
@@ -72,7 +72,7 @@ class Images:
 
 
 class Platform:
-    def __init__(self, home, *, images=None, now=time.time, runtime=None, **settings):
+    def __init__(self, home, *, images=None, now=time.time, runtime=None, patience=TIMEOUT, **settings):
         self.settings = Settings.load({"home": home, "cpus": 8, "memory": 64, **settings}, {})
         self.database = Database(self.settings.database_url)
         self.history = History("tests")
@@ -103,7 +103,7 @@ class Platform:
         )
         for service in (BuildProjects, Builds):
             self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
-        self.router = Router(socket_into=self.runtime.socket_into)
+        self.router = Router(patience, socket_into=self.runtime.socket_into)
         events_services = events.services(database=self.database, now=now, events=self.events)
         plain = {"database": self.database, "history": self.history, "now": now}
         logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]

@@ -63,6 +63,7 @@ class DirectoryStore:
         self._now = now
         self._in_use = in_use
         self._listeners: list[Callable[[ObjectInfo], None]] = []
+        self._watchers: list[Callable[[str, str], None]] = []
         self._closed = False
         self._swept = now()
         self._blobs = Blobs(root / "blobs", fsync=fsync)
@@ -258,10 +259,16 @@ class DirectoryStore:
             self._collect([old])
         for listener in self._listeners:
             listener(entry.info)
+        for watcher in self._watchers:
+            watcher(entry.info.bucket, entry.info.key)
 
     def subscribe(self, stored: Callable[[ObjectInfo], None]) -> None:
         """`stored(object)` after every write, before the writer hears of it. It must be quick and must not raise."""
         self._listeners.append(stored)
+
+    def watch(self, changed: Callable[[str, str], None]) -> None:
+        """`changed(bucket, key)` after every write and every deletion. It must be quick and must not raise."""
+        self._watchers.append(changed)
 
     def _changed(self, bucket: str) -> None:
         """A bucket is not what it was; said before the writer hears that its write is done."""
@@ -385,6 +392,9 @@ class DirectoryStore:
         for key, _ in gone:
             self._views.deleted(bucket, encode_key(key))
         self._collect([blob for _, blob in gone])
+        for key, _ in gone:
+            for watcher in self._watchers:
+                watcher(bucket, key)
         return results
 
     def tag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:

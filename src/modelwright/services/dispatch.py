@@ -63,6 +63,11 @@ class Context:
     behalf: tuple[str, ...] = ()
     """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """The ARNs of those whose act this is: the caller's, or those whom the platform acts for."""
+        return self.behalf or (self.principal.arn,)
+
 
 class Call(Protocol):
     """The door as the engine and others see it."""

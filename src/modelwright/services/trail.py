@@ -62,7 +62,8 @@ class AuditTrail:
         about = subject(service, operation, parameters, context.region, context.account)
         now, who, identity = self._now(), context.principal, str(uuid.uuid4())
         acts = who.role == SERVICE
-        user = context.behalf[0].rpartition("/")[2] if acts and context.behalf else who.name
+        named = [arn for arn in context.behalf if arn != who.arn]
+        user = named[0].rpartition("/")[2] if acts and named else who.name
         source = f"{_SOURCES.get(service, ACTION_PREFIXES.get(service, service))}.amazonaws.com"
         read_only = effect(service, operation) == "read"
         record: Document = {
@@ -159,7 +160,7 @@ def _identity(context: Context) -> Document:
     }
     if who.role == SERVICE:
         identity["invokedBy"] = "sagemaker.amazonaws.com"
-        identity["onBehalfOf"] = list(context.behalf)
+        identity["onBehalfOf"] = [arn for arn in context.behalf if arn != who.arn]
     return identity
 
 
