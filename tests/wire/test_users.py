@@ -387,6 +387,47 @@ def test_a_job_acts_under_its_own_name_with_the_least_it_needs(server, group):
     assert outcomes == [None, *["AccessDeniedException"] * 3, "AccessDenied"]
 
 
+def test_a_build_decides_nothing_and_manages_nobody(server, group):
+    """It brings images and runs pipelines; what stands between a model and production it leaves alone."""
+    name = f"by-build-{uuid.uuid4().hex[:8]}"
+    build = Job(server, f"build/{name}:1", "build")
+    arn = register(build.client("sagemaker"), group, ModelApprovalStatus="PendingManualApproval")
+    build.client("ecr").create_repository(repositoryName=name)
+    build.client("s3").create_bucket(Bucket=name)
+    build.client("s3").put_object(Bucket=name, Key="k", Body=b"x")
+    build.client("codecommit").list_repositories()
+    deploy = {"pipelineName": "p", "stageName": "s", "actionName": "a"}
+    result = {"summary": "", "status": "Approved"}
+    pattern = json.dumps({"source": ["x"]})
+    template = json.dumps({"Resources": {"G": {"Type": "AWS::Logs::LogGroup"}}})
+    token = str(uuid.uuid4())
+    for service, verb, parameters in (
+        ("sagemaker", "update_model_package", {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}),
+        ("sagemaker", "delete_model_package", {"ModelPackageName": arn}),
+        ("sagemaker", "delete_endpoint", {"EndpointName": "e"}),
+        ("sagemaker", "update_endpoint", {"EndpointName": "e", "EndpointConfigName": "c"}),
+        ("codepipeline", "put_approval_result", {**deploy, "token": token, "result": result}),
+        ("codepipeline", "start_pipeline_execution", {"name": "p"}),
+        ("codepipeline", "delete_pipeline", {"name": "p"}),
+        ("cloudformation", "create_stack", {"StackName": "s", "TemplateBody": template}),
+        ("codebuild", "start_build", {"projectName": "p"}),
+        ("codebuild", "delete_project", {"name": "p"}),
+        ("codecommit", "delete_repository", {"repositoryName": "r"}),
+        ("codecommit", "put_file", {
+            "repositoryName": "r", "branchName": "main", "fileContent": b"x", "filePath": "f",
+        }),
+        ("events", "put_rule", {"Name": "r", "EventPattern": pattern}),
+        ("iam", "create_user", {"UserName": name}),
+        ("iam", "add_user_to_group", {"UserName": "admin", "GroupName": "admin"}),
+        ("iam", "create_access_key", {"UserName": "admin"}),
+        ("sts", "get_session_token", {}),
+        ("cloudtrail", "lookup_events", {}),
+    ):  # fmt: skip
+        with pytest.raises(ClientError) as caught:
+            getattr(build.client(service), verb)(**parameters)
+        assert "AccessDenied" in caught.value.response["Error"]["Code"], (service, verb, caught.value)
+
+
 def test_a_job_s_key_is_worth_nothing_without_its_own_token(server):
     one, other = Job(server, "training-job/one", "job"), Job(server, "training-job/one", "build")
     one.client("s3").list_buckets()

@@ -489,4 +489,10 @@ KOREAN: Mapping[str, str] = {
     "{seconds} s": "{seconds}초",
     "{title}: {y} over {x}, area {area}": "{title}: {x}에 따른 {y}, 면적 {area}",
     "{what}": "{what}",
+    "Image building: a commit builds the repository's Dockerfile and pushes the image, for training, processing or serving.": "이미지 빌드: 커밋하면 리포지토리의 Dockerfile로 학습, 처리, 서빙용 이미지를 만들어 올립니다.",
+    "Model building, training and deployment: a commit trains, evaluates and registers a model; once it is approved it goes to a staging endpoint, is tested there, waits for a manual approval and goes to production.": "모델 빌드, 학습, 배포: 커밋하면 모델을 학습, 평가, 등록합니다. 승인된 모델은 스테이징 엔드포인트에서 테스트를 거치고, 수동 승인을 받아 프로덕션으로 갑니다.",
+    "Model building and training: a commit runs the SageMaker pipeline of the repository, which trains, evaluates and registers a model.": "모델 빌드와 학습: 커밋하면 리포지토리의 SageMaker 파이프라인이 모델을 학습, 평가, 등록합니다.",
+    "Model deployment: the newest approved version of a model package group goes to a staging endpoint, is tested there, waits for a manual approval and goes to production.": "모델 배포: 모델 그룹의 가장 최근에 승인된 버전이 스테이징 엔드포인트에서 테스트를 거치고, 수동 승인을 받아 프로덕션으로 갑니다.",
+    "The repository of the registry that the image is pushed to.": "이미지를 올릴 레지스트리의 리포지토리입니다.",
+    "The model package group whose approved versions are deployed.": "승인된 버전을 배포할 모델 그룹입니다.",
 }
