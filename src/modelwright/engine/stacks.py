@@ -100,6 +100,8 @@ class Stacks:
             self._tell_change_set(transaction, document, state)
         if state.status == "DELETE_COMPLETE":
             document["DeletionTime"] = now
+            for one in list_resources(transaction, Query(CHANGE_SET, parent=state.stack_id, limit=10_000)).documents:
+                delete_resource(transaction, CHANGE_SET, one["_Name"])
             delete_resource(transaction, KIND, state.name)
             insert_resource(
                 transaction, KIND, state.stack_id, document, created=document["CreationTime"], status=state.status

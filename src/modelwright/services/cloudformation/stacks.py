@@ -228,7 +228,7 @@ class Stacks(CloudFormation):
             replace_resource(transaction, KIND, stack["StackName"], changed, modified=self.now())
         return {"StackId": stack["StackId"]}
 
-    @operation("DescribeStacks", quick=True)
+    @operation("DescribeStacks", quick=lambda parameters: "StackName" in parameters)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             if "StackName" in parameters:
@@ -236,7 +236,7 @@ class Stacks(CloudFormation):
             there = Condition("StackStatus", "not-equals", "DELETE_COMPLETE")
             return _page(transaction, "Stacks", public, parameters, (there,))
 
-    @operation("ListStacks", quick=True)
+    @operation("ListStacks")
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Deleted ones too, unless the filter says otherwise."""
         wanted = parameters.get("StackStatusFilter")
