@@ -295,7 +295,12 @@ def _canonical_paths(path: str, service: str) -> Iterable[str]:
         if encoded != path:
             yield encoded
         return
-    yield "/" if path == "/" else quote(_normalise(path), safe="/~")
+    yield _canonical_path(path)
+
+
+@lru_cache(maxsize=1024)
+def _canonical_path(path: str) -> str:
+    return "/" if path == "/" else quote(_normalise(path), safe="/~")
 
 
 def _normalise(path: str) -> str:

@@ -118,6 +118,7 @@ def operation(
         handler.members = members  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.aws_operation = name  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.quick = quick  # type: ignore[attr-defined]  # read back by Dispatcher
+        handler.streams = inspect.iscoroutinefunction(handler)  # type: ignore[attr-defined]  # the same
         return handler
 
     return mark
@@ -173,7 +174,7 @@ class Dispatcher:
     def call(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
         """Run an operation and return its result. Members that are None are absent, as on the wire. Raises AwsError."""
         handler = self._find(service, operation)
-        if inspect.iscoroutinefunction(handler):
+        if handler.streams:  # type: ignore[attr-defined]  # see operation()
             raise TypeError(f"{service}:{operation} streams: await acall()")
         present: Document = _without_nulls(parameters)
         self._check(handler, service, operation, present)
@@ -186,7 +187,7 @@ class Dispatcher:
         handler = self._find(service, operation)
         self._check(handler, service, operation, parameters)
         with self.permitted(context, service, operation, parameters) as outcome:
-            if inspect.iscoroutinefunction(handler):
+            if handler.streams:  # type: ignore[attr-defined]  # see operation()
                 outcome.result = await handler(context, dict(parameters))
             elif _is_quick(handler, parameters):
                 outcome.result = handler(context, dict(parameters))

@@ -65,11 +65,7 @@ class Client:
     async def _begin(
         self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
     ) -> Exchange:
-        idle = self._idle.get(hop)
-        if idle:
-            connection = idle.pop()
-        else:
-            connection = await self._connect(hop, deadline)
+        connection = self._kept(hop) or await self._connect(hop, deadline)
         exchange = Exchange(connection, deadline, stream)
         connection.send(exchange, _head(hop.port, path, headers, len(body)), body)
         try:
@@ -78,6 +74,15 @@ class Client:
             connection.close()
             raise
         return exchange
+
+    def _kept(self, hop: Hop) -> _Connection | None:
+        """A connection that is open, and not about to be closed."""
+        idle = self._idle.get(hop)
+        while idle:
+            connection = idle.pop()
+            if not connection.closing:
+                return connection
+        return None
 
     async def _connect(self, hop: Hop, deadline: float) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -231,6 +236,10 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
 
+    @property
+    def closing(self) -> bool:
+        return self.closed or self._transport.is_closing()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
@@ -240,7 +249,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.closed or self._transport.is_closing():
+        if self.closing:
             exchange.fail(Broken("the connection was closed"))
         elif len(body) < _JOINED:
             self._transport.write(head + body)
