@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from modelwright.errors import AwsError, UnsupportedOperation
@@ -131,6 +132,45 @@ class Outcome:
     result: Document = field(default_factory=dict)
 
 
+_Asked = tuple[Context, str, str, Mapping[str, Any]]
+
+
+class _Permitted(AbstractContextManager[Outcome]):
+    """One call, from the moment that it may to its end. A class, because every call passes here."""
+
+    __slots__ = ("_asked", "_guard", "_note", "_outcome", "_trail")
+
+    def __init__(self, guard: Guard | None, trail: Trail | None, asked: _Asked) -> None:
+        self._guard = guard
+        self._trail = trail
+        self._asked = asked
+        self._note: Note | None = None
+        self._outcome = Outcome()
+
+    def __enter__(self) -> Outcome:
+        trail = self._trail
+        if self._guard is not None:
+            try:
+                self._guard.check(*self._asked)
+            except AwsError as error:
+                if trail is not None:
+                    trail.denied(*self._asked, error)
+                raise
+        if trail is not None:
+            self._note = trail.begin(*self._asked)
+        return self._outcome
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._note is None:
+            return
+        if error is None:
+            self._note.done(self._outcome.result)
+        else:
+            self._note.failed(error)
+
+
 class Dispatcher:
     """Finds the handler, validates the parameters, runs it.
 
@@ -195,31 +235,14 @@ class Dispatcher:
                 outcome.result = await asyncio.to_thread(handler, context, dict(parameters))
         return outcome.result
 
-    @contextmanager
     def permitted(
         self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
-    ) -> Iterator[Outcome]:
+    ) -> AbstractContextManager[Outcome]:
         """Check that the caller may, and remember what comes of the block.
 
         For what is done by other means than an operation (a push by git), too. Raises AwsError.
         """
-        outcome = Outcome()
-        if self._guard is not None:
-            try:
-                self._guard.check(context, service, operation, parameters)
-            except AwsError as error:
-                if self._trail is not None:
-                    self._trail.denied(context, service, operation, parameters, error)
-                raise
-        note = None if self._trail is None else self._trail.begin(context, service, operation, parameters)
-        try:
-            yield outcome
-        except BaseException as error:
-            if note is not None:
-                note.failed(error)
-            raise
-        if note is not None:
-            note.done(outcome.result)
+        return _Permitted(self._guard, self._trail, (context, service, operation, parameters))
 
     def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Whether the caller may. Asking is not remembered."""
