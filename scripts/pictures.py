@@ -7,6 +7,7 @@ still, so that a picture changes only when Studio does.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import tempfile
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ FLAGS = ["--no-sandbox", "--headless", "--disable-gpu", "--hide-scrollbars", "--
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page, into this folder")
-    parser.add_argument("--only", default="", help="with --all: pages whose name has this in it")
+    parser.add_argument("--only", default="", help="with --all: pages whose name has this regular expression in it")
     arguments = parser.parse_args()
     program = shutil.which("chromium")
     if program is None:
@@ -65,7 +66,7 @@ def everything(browser: Browser, server: Server, places: dict[str, str], folder:
     for locale, theme, width in (("en-US", "light", 1280), ("ko-KR", "dark", 1280), ("ko-KR", "light", 1024)):
         page = visitor(browser, server, locale, theme, width, 900)
         for name, path in places.items():
-            if only in name:
+            if re.search(only, name):
                 take(page, server, path, folder / f"{name}-{locale[:2]}-{theme}-{width}.png", whole=True)
         page.context.close()
 

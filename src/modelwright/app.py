@@ -39,7 +39,7 @@ from modelwright.server.keys import Holder, Keys
 from modelwright.server.running import Running, is_loopback
 from modelwright.server.upstream import Upstream
 from modelwright.services import cloudformation, cloudwatch, codecommit, codepipeline, events, s3
-from modelwright.services.access import BUILD, JOB, SERVICE
+from modelwright.services.access import BUILD, DEVELOPER, JOB, SERVICE
 from modelwright.services.cloudtrail import CloudTrail
 from modelwright.services.codebuild.builds import Builds
 from modelwright.services.codebuild.projects import Projects as BuildProjects
@@ -59,6 +59,7 @@ from modelwright.services.sagemaker.endpoints import Endpoints
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
+from modelwright.services.sagemaker.notebook_instances import NotebookInstances
 from modelwright.services.sagemaker.pipeline_executions import PipelineExecutions
 from modelwright.services.sagemaker.pipeline_versions import PipelineVersions
 from modelwright.services.sagemaker.pipelines import Pipelines
@@ -69,7 +70,7 @@ from modelwright.services.sagemaker.tags import Tags
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.servicecatalog import ServiceCatalog
 from modelwright.services.sqs import Sqs
-from modelwright.services.sts import Sts
+from modelwright.services.sts import Sts, Temporary
 from modelwright.services.trail import AuditTrail
 from modelwright.services.users import Users
 from modelwright.serving.capture import Capture
@@ -151,6 +152,7 @@ class Platform:
         self.live = Live()
         self.history.subscribe(self.live.wake)
         self.database.subscribe(self.live.wake_resource)
+        self.objects.watch(self.live.wake_object)
         self.metrics.subscribe(self.live.wake_metrics)
         self.engine = Engine(
             settings=settings,
@@ -171,6 +173,7 @@ class Platform:
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
+            notebook_token=self._notebook_token,
         )
         self.proxy = Proxy(self.authority, Upstream.of(before, running.url), is_loopback(running.host))
         self._gateway = Gateway(
@@ -223,6 +226,7 @@ class Platform:
         """Take up what an earlier process left."""
         self.announcements.start()
         self.engine.start()
+        self.objects.tell_untold()
 
     def wind_down(self) -> None:
         """Pages that are watched reconnect to the next server."""
@@ -253,7 +257,7 @@ class Platform:
                 account=self.settings.account,
             ),
         )
-        yield "sts", Sts()
+        yield "sts", Sts(issue=self._session_key, now=time.time)
         yield "iam", Iam(**common, account=self.settings.account)
         yield "iam", self.users
         yield "cloudtrail", CloudTrail(database=self.database, flush=self.audit.flush)
@@ -274,11 +278,12 @@ class Platform:
         yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**sagemaker)
-        yield "sagemaker", ModelPackages(**sagemaker)
+        yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects)
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)
         yield "sagemaker", Projects(**sagemaker, catalog=self.catalog)
+        yield "sagemaker", NotebookInstances(**sagemaker, token=self._notebook_token, host=self.settings.notebook_host)
         yield "sagemaker", CodeRepositories(**sagemaker)
         yield "servicecatalog", ServiceCatalog(self.catalog)
         yield "sagemaker", Search(**sagemaker)
@@ -296,16 +301,20 @@ class Platform:
         )
 
     def _permit(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /, *, noted: bool
     ) -> AbstractContextManager[object]:
         """The door's check, and its memory, for what is no operation: to pull and to push by git."""
-        return self.dispatcher.permitted(context, service, operation, parameters)
+        return self.dispatcher.permitted(context, service, operation, parameters, noted=noted)
 
     def _call(self, region: str, service: str, operation: str, parameters: Mapping[str, Any], /) -> Document:
         """The door for the engine, which acts as the platform."""
         who = replace(self.keys.job.principal, role=SERVICE, access_key="")
         context = Context(self.settings.account, region, who, source="engine", behalf=behalf())
         return self.dispatcher.call(context, service, operation, parameters)
+
+    def _session_key(self, user: str, expires: int) -> Temporary | None:
+        key = self.keys.temporary(user, expires)
+        return None if key is None else Temporary(key.id, key.secret, key.token or "")
 
     def _reload_keys(self) -> None:
         """Users or keys have changed."""
@@ -314,12 +323,16 @@ class Platform:
 
     def _credentials(self, stream: str) -> dict[str, str]:
         """A key of its own for what runs as this event stream."""
-        key = self.keys.session(stream, BUILD if stream.startswith("build/") else JOB)
+        kind = stream.partition("/")[0]
+        key = self.keys.session(stream, {"build": BUILD, "notebook-instance": DEVELOPER}.get(kind, JOB))
         return {
             "AWS_ACCESS_KEY_ID": key.id,
             "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": key.token or "",
         }
+
+    def _notebook_token(self, start: str) -> str:
+        return self.keys.signing(f"notebook {start}").hex()
 
     def _timings(self, stream: str) -> list[Stage]:
         with self.database.read() as transaction:

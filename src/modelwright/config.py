@@ -100,6 +100,16 @@ class Settings:
         return self.home / "repositories"
 
     @property
+    def notebook_host(self) -> str:
+        """Where notebooks listen: the server's own address, where it has just one."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+
+    @property
+    def notebooks(self) -> Path:
+        """The notebook instances' folders, which stay when they are stopped."""
+        return self.home / "notebooks"
+
+    @property
     def project_templates(self) -> Path:
         """Your own project templates: `NAME.yml` and `seeds/`."""
         return self.home / "project-templates"

@@ -115,13 +115,30 @@ def test_model_data_that_is_not_there(endpoints, key, said):
 
 def test_an_instance_that_dies_is_replaced_and_the_request_is_a_model_error(endpoints):
     endpoints.quickly("m")
-    with pytest.raises(AwsError) as error:
-        endpoints.invoke("m", b"die")
-    assert error.value.code == "ModelError"
-    endpoints.platform.until(lambda: current(endpoints, "m") == 0)
-    endpoints.platform.until(lambda: current(endpoints, "m") == 1)
-    assert endpoints.invoke("m")["Body"] == b"hello"
-    assert endpoints.describe("m")["EndpointStatus"] == "InService"
+    for times in (1, 2):
+        with pytest.raises(AwsError) as error:
+            endpoints.invoke("m", b"die")
+        assert (error.value.code, error.value.status) == ("ModelError", 424)
+        assert str(error.value).startswith("Received server error (0) from primary with message")
+        assert error.value.members["OriginalStatusCode"] == 0
+        endpoints.platform.until(lambda times=times: endpoints.log("m").count("serve [] ") == times + 1)
+        endpoints.platform.until(lambda: current(endpoints, "m") == 1)
+        assert endpoints.invoke("m")["Body"] == b"hello"
+        assert endpoints.describe("m")["EndpointStatus"] == "InService"
+
+
+def test_one_that_hangs_is_a_model_error_after_its_time(tmp_path):
+    with running(tmp_path / "home", images=ServingImages(tmp_path), patience=0.5) as platform:
+        endpoints = Endpoints(platform)
+        endpoints.quickly("m")
+        with pytest.raises(AwsError, match="timed out while waiting for a response from container primary") as error:
+            endpoints.invoke("m", b"sleep 30")
+        assert (error.value.code, error.value.status) == ("ModelError", 424)
+        assert error.value.members["OriginalStatusCode"] == 0
+        platform.router._timeout = 60
+        assert endpoints.invoke("m")["Body"] == b"hello"  # the instance is free for others, and stays
+        assert endpoints.log("m").count("serve [] ") == 1
+        endpoints.delete("m")
 
 
 def test_one_that_stops_answering_pings_is_replaced(endpoints):
@@ -133,12 +150,14 @@ def test_one_that_stops_answering_pings_is_replaced(endpoints):
     assert endpoints.invoke("m")["Body"] == b"hello"
 
 
-def test_one_that_is_never_ready_in_its_time(endpoints, monkeypatch):
+@pytest.mark.parametrize(("mode", "said"), [("never", "GET /ping answered 503"), ("mute", "Connection refused")])
+def test_one_that_is_never_ready_in_its_time(endpoints, monkeypatch, mode, said):
     """The shortest time that AWS allows is a minute: here the fleet says a second."""
     monkeypatch.setattr("modelwright.services.sagemaker.fleets.STARTUP_SECONDS", 1)
-    found = endpoints.quickly("m", MODE="never")
+    found = endpoints.quickly("m", MODE=mode)
     assert found["EndpointStatus"] == "Failed"
-    assert "did not pass the ping health check within 1 seconds (GET /ping answered 503)" in found["FailureReason"]
+    assert "did not pass the ping health check within 1 seconds" in found["FailureReason"]
+    assert said in found["FailureReason"]
 
 
 def current(endpoints, name):

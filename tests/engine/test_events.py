@@ -1,6 +1,10 @@
 import json
+import time
+from datetime import datetime
 
-from support.platform import ACCOUNT, REGION, Platform, running
+from modelwright.events import schedules
+from support.builds import CodeBuild, spec
+from support.platform import ACCOUNT, REGION, ROLE, Platform, running
 
 PACKAGE = {
     "ModelPackageGroupName": "poses",
@@ -37,10 +41,14 @@ def approve(platform):
     return arn
 
 
-def open_deliveries(platform):
+def open_streams(platform, *kinds):
     with platform.database.write() as transaction:
         heads = platform.history.claim(transaction, now=0, until=0, force=True)
-    return [head.name for head in heads if head.kind == "Delivery"]
+    return [head.name for head in heads if head.kind in kinds]
+
+
+def open_deliveries(platform):
+    return open_streams(platform, "Delivery")
 
 
 def test_an_approval_reaches_a_log_group(tmp_path):
@@ -160,3 +168,67 @@ def test_jobs_tell_their_states(tmp_path):
     assert completed["TrainingEndTime"] > 1e12  # milliseconds
     (failed,) = [d for d in told if d.get("ProcessingJobStatus") == "Failed"]
     assert "exit code: 3" in failed["FailureReason"]
+
+
+def test_a_rule_starts_a_build_once(tmp_path):
+    """With what the target's input transformer makes of the event."""
+    with running(tmp_path / "home") as platform:
+        codebuild = CodeBuild(platform)
+        project = codebuild.project("by-rule", spec("echo word $WORD by $CODEBUILD_INITIATOR"))
+        transformer = {
+            "InputPathsMap": {"group": "$.detail.ModelPackageGroupName"},
+            "InputTemplate": '{"environmentVariablesOverride": [{"name": "WORD", "value": <group>}]}',
+        }
+        watch(platform, Arn=project["arn"], RoleArn=ROLE, InputTransformer=transformer)
+        approve(platform)
+        (identity,) = platform.until(lambda: codebuild("ListBuilds")["ids"])
+        build = codebuild.built(identity)
+        platform.until(lambda: not open_deliveries(platform))
+        assert codebuild.said(build) == ["word poses by rule/watch"]
+        assert build["initiator"] == "rule/watch"
+        assert codebuild("ListBuilds")["ids"] == [identity]
+
+
+def test_a_build_that_can_t_be_started_is_given_up_and_told(tmp_path):
+    with running(tmp_path / "home") as platform:
+        queue = platform.of("sqs", "CreateQueue", QueueName="dead")["QueueUrl"]
+        arn = f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/not-there"
+        dead = {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead"}
+        watch(platform, Arn=arn, RoleArn=ROLE, DeadLetterConfig=dead)
+        approve(platform)
+        received = {"QueueUrl": queue, "MessageAttributeNames": ["All"]}
+        (letter,) = platform.until(lambda: platform.of("sqs", "ReceiveMessage", **received).get("Messages"))
+    assert "not-there" in letter["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
+
+
+def test_a_rule_by_the_clock(tmp_path, monkeypatch):
+    """Its targets get AWS's Scheduled Event each time; what was missed while no server ran comes once."""
+    monkeypatch.setitem(schedules._SECONDS, "minute", 0.5)
+    home = tmp_path / "home"
+    away = Platform(home)
+    away.of("logs", "CreateLogGroup", logGroupName="/aws/events/poses")
+    rule = away.of("events", "PutRule", Name="often", ScheduleExpression="rate(1 minute)")["RuleArn"]
+    away.of("events", "PutTargets", Rule="often", Targets=[{"Id": "1", "Arn": GROUP}])
+    began = time.time()
+    away.close()
+    late = Platform(home)
+    late.until(lambda: time.time() > began + 2)
+    late.close()
+    again = time.time()
+    with running(home) as platform:
+        platform.until(lambda: len(lines(platform)) >= 3)
+        due = [datetime.fromisoformat(event["time"]).timestamp() for event in lines(platform)]
+        assert len([each for each in due if each < again - 1]) == 1, "what was missed comes once"
+        platform.of("events", "DisableRule", Name="often")
+        platform.until(lambda: not open_streams(platform, "ScheduleTick", "Delivery"))
+        count = len(lines(platform))
+        platform.of("events", "EnableRule", Name="often")
+        platform.until(lambda: len(lines(platform)) > count)
+        platform.of("events", "RemoveTargets", Rule="often", Ids=["1"])
+        platform.of("events", "DeleteRule", Name="often")
+        platform.until(lambda: not open_streams(platform, "ScheduleTick"))
+        found = lines(platform)
+    for event in found:
+        assert (event["source"], event["detail-type"], event["detail"]) == ("aws.events", "Scheduled Event", {})
+        assert event["resources"] == [rule]
+    assert len({event["id"] for event in found}) == len(found)

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent.parent
 def run(home, *arguments):
     done = subprocess.run(
         [sys.executable, "-m", "support.kills", str(home), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
         capture_output=True,
         text=True,
         timeout=280,

@@ -107,6 +107,27 @@ def test_a_creation_that_fails_is_rolled_back(cloud):
     assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
 
 
+def test_a_stack_is_deleted_while_its_endpoint_comes_up(cloud):
+    """And when its update is cancelled, the endpoint is brought back as soon as it can be."""
+    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE), Parameters=mode("never"))
+    cloud.platform.until(lambda: cloud.platform.count("Endpoint"))
+    cloud("DeleteStack", StackName="s")
+    assert cloud.settled(made["StackId"])["StackStatus"] == "DELETE_COMPLETE"
+    assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
+
+    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE))
+    assert cloud.settled("s")["StackStatus"] == "CREATE_COMPLETE"
+    first = cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"]
+    cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("slow"))
+    cloud.platform.until(
+        lambda: cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Updating"
+    )
+    cloud("CancelUpdateStack", StackName="s")
+    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    endpoint = cloud.platform.call("DescribeEndpoint", EndpointName="pose")
+    assert (endpoint["EndpointConfigName"], endpoint["EndpointStatus"]) == (first, "InService")
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from modelwright.images.library import LocalImages
+from support.axe import problems_in_both_themes
 
 ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
 SERVE = """
@@ -83,6 +84,8 @@ def test_a_photo_is_sent_and_what_was_found_is_drawn_on_it(page, server, endpoin
     assert pixel == [200, 10, 120, 200, 255]
     assert page.locator("#answer pre").inner_text().count("left_shoulder") == 1
 
+    assert problems_in_both_themes(page) == []
+
     # What the container refuses is told as it says it.
     page.get_by_label("Content type").fill("text/csv")
     page.get_by_role("button", name="Send").click()
@@ -97,6 +100,10 @@ def test_the_number_of_instances_is_changed(page, server, endpoint):
     page.locator("#variants .mark", has_text="2/2").wait_for()
     page.get_by_role("link", name="Logs").click()
     page.get_by_label("Instance").wait_for()
+    assert problems_in_both_themes(page) == []
+    page.get_by_role("link", name="Variants").click()
+    page.locator("#variants").wait_for()
+    assert problems_in_both_themes(page) == []
 
 
 def test_metrics_and_logs_come_live(page, server, endpoint):
@@ -112,6 +119,7 @@ def test_metrics_and_logs_come_live(page, server, endpoint):
     page.get_by_role("link", name="1 week").click()
     page.locator("a[aria-current=true]", has_text="1 week").wait_for()
     page.locator("svg[aria-label^='Invocations: AllTraffic']").wait_for()
+    assert problems_in_both_themes(page) == []
 
     # The container's server writes a line for each request.
     page.get_by_role("link", name="Logs").click()

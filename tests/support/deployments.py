@@ -6,6 +6,7 @@ import os
 import tarfile
 import tempfile
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelwright.images.library import LocalImages
@@ -46,7 +47,7 @@ class Deployment:
     def __init__(self, server, name=None, key=None):
         self.server, self.key = server, key
         self.name = name or f"dep-{uuid.uuid4().hex[:6]}"
-        self.id = ""
+        self.id, self.part = "", "modeldeploy"
 
     def client(self, service):
         return self.server.client(service, key=self.key)
@@ -60,7 +61,12 @@ class Deployment:
     @property
     def pipeline(self):
         """The name of the pipeline, and of the repository."""
-        return f"sagemaker-{self.name}-{self.id}-modeldeploy"
+        return f"sagemaker-{self.name}-{self.id}-{self.part}"
+
+    def uses(self, part):
+        """Speak of another pipeline of the project from now on; its name."""
+        self.part = part
+        return self.pipeline
 
     # What is made
 
@@ -284,6 +290,34 @@ class Deployment:
             action.get("latestExecution", {}) for stage in state["stageStates"] for action in stage["actionStates"]
         ]
         return [each["errorDetails"]["message"] for each in latest if "errorDetails" in each]
+
+    def newest_problem(self, stage):
+        """What went wrong at last in a stage."""
+        state = self.client("codepipeline").get_pipeline_state(name=self.pipeline)["stageStates"]
+        (found,) = [each for each in state if each["stageName"] == stage]
+        return found["actionStates"][0]["latestExecution"]["errorDetails"]["message"]
+
+    def retry(self, execution, stage):
+        self.client("codepipeline").retry_stage_execution(
+            pipelineName=self.pipeline,
+            stageName=stage,
+            pipelineExecutionId=execution,
+            retryMode="FAILED_ACTIONS",
+        )
+
+    def artifact(self, execution, action):
+        """(bucket, key) of what an action has made."""
+        (made,) = self.actions(execution)[action]["output"]["outputArtifacts"]
+        return made["s3location"]["bucket"], made["s3location"]["key"]
+
+    @contextmanager
+    def swapped(self, bucket, key, content):
+        """An object is another one meanwhile."""
+        s3 = self.client("s3")
+        before = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+        yield
+        s3.put_object(Bucket=bucket, Key=key, Body=before)
 
     def endpoints(self):
         listed = self.client("sagemaker").list_endpoints(NameContains=self.name)["Endpoints"]

@@ -2,7 +2,8 @@
 
 from botocore.validate import ParamValidator
 
-from modelwright.errors import ValidationException
+from modelwright.errors import AwsError, ValidationException
+from modelwright.objects.base import ObjectInfo
 from modelwright.protocol import spec
 from modelwright.protocol.validation import validate
 from modelwright.services import cloudwatch, events
@@ -54,6 +55,7 @@ class Door:
     def __init__(self, database, history, clock):
         self.database, self.history, self.clock = database, history, clock
         self.events = EventBus(history, ACCOUNT)
+        self.objects = ObjectTags()
         self.metrics = MetricBuffer(database, clock)
         common = {"database": database, "history": history, "now": clock}
         sagemaker = {**common, "events": self.events}
@@ -68,7 +70,7 @@ class Door:
             ),
             ("sagemaker", Endpoints(**sagemaker)),
             ("sagemaker", ModelPackageGroups(**sagemaker)),
-            ("sagemaker", ModelPackages(**sagemaker)),
+            ("sagemaker", ModelPackages(**sagemaker, objects=self.objects)),
             ("sagemaker", Tags(**sagemaker)),
             ("sagemaker", Search(**sagemaker)),
             ("sqs", Sqs(database=database, now=clock)),
@@ -77,7 +79,7 @@ class Door:
             ("logs", LogGroups(**common)),
             ("logs", LogStreams(**common)),
             ("iam", Iam(**common, account=ACCOUNT)),
-            ("sts", Sts()),
+            ("sts", Sts(issue=lambda *_: None, now=clock)),
         ]
         self.dispatcher = Dispatcher(services, validate)
         self.service = "sagemaker"
@@ -93,6 +95,21 @@ class Door:
         result = self.dispatcher.call(self.context, self.service, operation, parameters)
         check_output(self.service, operation, result)
         return result
+
+
+class ObjectTags:
+    """An object store that knows nothing but ETags, by (bucket, key)."""
+
+    def __init__(self):
+        self.known = {}
+
+    def head(self, bucket, key):
+        if (bucket, key) not in self.known:
+            raise AwsError("The specified key does not exist.", code="NoSuchKey", status=404)
+        return ObjectInfo(bucket, key, 1, self.known[bucket, key], 1.0)
+
+    def list(self, bucket, prefix=""):
+        return [self.head(*place) for place in sorted(self.known) if place[0] == bucket and place[1].startswith(prefix)]
 
 
 def check_image(uri):

@@ -94,9 +94,17 @@ class Furnished:
             self._decided(arn)
             for each in waiting:
                 self._tell(arn, ("StepEnded", {"step": each.name, "status": "Stopped"}))
+                self._stopped(f"pipelines-{arn[-12:]}-{each.name}")
             self._decided(arn)
         self.clock.advance(3600)
         return arn
+
+    def _stopped(self, job):
+        now = self.clock.time
+        with self.database.write() as transaction:
+            document = find_resource(transaction, "TrainingJob", job)
+            document |= {"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped", "TrainingEndTime": now}
+            replace_resource(transaction, "TrainingJob", job, document, modified=now, status="Stopped")
 
     def _play(self, arn, state, name, play):
         seconds, failure = play if isinstance(play, tuple) else (play, "")
@@ -392,7 +400,8 @@ def _models(home, executions):
     )
     home.door("CreateModelPackageGroup", ModelPackageGroupName="HandTracking")
     for number, arn in enumerate(executions):
-        source = {"ContentType": "application/json", "S3Uri": f"s3://{BUCKET}/poseeval/evaluation.json"}
+        report = "poseeval/plots.json" if number == 0 else "poseeval/evaluation.json"
+        source = {"ContentType": "application/json", "S3Uri": f"s3://{BUCKET}/{report}"}
         job = f"pipelines-{arn[-12:]}-PoseTrain"
         container = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/models/{job}/output/model.tar.gz"}
         package = home.door(
@@ -488,6 +497,28 @@ def _deployments(home):
     home.deployment("hand-deploy", stages, {**endings, "DeployResourcesStaging": (12, {"error": broken}, "Failed")})
 
 
+PLOTS = {
+    "multiclass_classification_metrics": {
+        "confusion_matrix": {
+            "standing": {"standing": 91, "sitting": 6, "lying": 0},
+            "sitting": {"standing": 4, "sitting": 83, "lying": 2},
+            "lying": {"standing": 0, "sitting": 3, "lying": 40},
+        },
+        "accuracy": {"value": 0.9345, "standard_deviation": 0.0121},
+    },
+    "binary_classification_metrics": {
+        "receiver_operating_characteristic_curve": {
+            "false_positive_rates": [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0],
+            "true_positive_rates": [0.0, 0.61, 0.78, 0.88, 0.94, 0.98, 1.0],
+        },
+        "precision_recall_curve": {
+            "precisions": [1.0, 0.98, 0.95, 0.91, 0.82, 0.6],
+            "recalls": [0.0, 0.5, 0.72, 0.84, 0.93, 1.0],
+        },
+    },
+}
+
+
 def finish(server):
     """Objects, a second user: what a running server is asked for."""
     s3 = server.client("s3")
@@ -503,6 +534,9 @@ def finish(server):
     }
     s3.put_object(
         Bucket=BUCKET, Key="poseeval/evaluation.json", Body=json.dumps(report).encode(), ContentType="application/json"
+    )
+    s3.put_object(
+        Bucket=BUCKET, Key="poseeval/plots.json", Body=json.dumps(PLOTS).encode(), ContentType="application/json"
     )
     s3.put_object(Bucket=BUCKET, Key="pose/train/labels.csv", Body=b"file,people\n000001.jpg,2\n000002.jpg,1\n")
     s3.put_object(Bucket=BUCKET, Key=f"{LONG}/{LONG}/{LONG}.txt", Body=b"a line\n" * 50)
@@ -522,7 +556,10 @@ def known(server):
         for each in client.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]:
             if each["PipelineExecutionDisplayName"] == title:
                 found[key] = each["PipelineExecutionArn"].rpartition("/")[2]
-    return found
+    run = server.client("codepipeline").list_action_executions(pipelineName="pose-deploy")["actionExecutionDetails"][-1]
+    product = server.client("servicecatalog").describe_product(Name="model-deploy")["ProductViewSummary"]
+    found["action"] = f"{run['pipelineExecutionId']}/{run['actionExecutionId']}"
+    return {**found, "product": product["ProductId"]}
 
 
 PAGES = {
@@ -569,12 +606,16 @@ PAGES = {
     "object": f"/data/{BUCKET}/object?key=poseeval/evaluation.json",
     "deployments": "/deployments",
     "deployment-failed": "/deployments/hand-deploy",
+    "deployed": "/deployments/pose-deploy/executions/{action}",
     "projects": "/projects",
+    "template": "/templates/{product}",
     "endpoints": "/endpoints",
     "images": "/images",
+    "notebooks": "/notebooks",
     "settings": "/settings",
     "users": "/settings/users",
     "audit": "/audit",
+    "sign-in": "/sign-in",
     "not-found": "/models/none",
 }
 """Studio's pages on this home, as they are, empty, and at their worst; `{...}` are ids of executions."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from modelwright.engine import jobs
 from modelwright.errors import AwsError
+from modelwright.objects.blobs import Blobs
 from modelwright.objects.directory import DirectoryStore
 from modelwright.protocol.validation import validate
 from modelwright.runtimes import sandbox
@@ -164,6 +165,7 @@ def dangerous(seam):
         (DirectoryStore, "put_bytes"),
         (DirectoryStore, "put_file"),
         (DirectoryStore, "view"),
+        (Blobs, "adopt"),
     ):
         around(owner, name)
     return here

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 from modelwright.config import Settings
 from modelwright.engine.capacity import known_instance_type
@@ -30,7 +31,7 @@ from modelwright.services.sagemaker.pipelines import Pipelines
 from modelwright.services.sagemaker.processing_jobs import ProcessingJobs
 from modelwright.services.sagemaker.training_jobs import TrainingJobs
 from modelwright.services.sqs import Sqs
-from modelwright.serving.router import Router
+from modelwright.serving.router import TIMEOUT, Router
 from modelwright.store import logs
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
@@ -42,6 +43,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/ModelwrightExecutionRole"
 CONTEXT = Context(
     ACCOUNT, REGION, Principal(f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelwrightExecutionRole/admin", "U")
 )
+
+ENGINE = replace(CONTEXT, source="engine")
 
 
 class Images:
@@ -69,7 +72,7 @@ class Images:
 
 
 class Platform:
-    def __init__(self, home, *, images=None, now=time.time, runtime=None, **settings):
+    def __init__(self, home, *, images=None, now=time.time, runtime=None, patience=TIMEOUT, **settings):
         self.settings = Settings.load({"home": home, "cpus": 8, "memory": 64, **settings}, {})
         self.database = Database(self.settings.database_url)
         self.history = History("tests")
@@ -90,7 +93,7 @@ class Platform:
                     EndpointConfigs(**common, known_instance_type=known_instance_type),
                     Endpoints(**common),
                     ModelPackageGroups(**common),
-                    ModelPackages(**common),
+                    ModelPackages(**common, objects=self.objects),
                     Pipelines(**common, objects=self.objects),
                     PipelineVersions(**common),
                     PipelineExecutions(**common),
@@ -100,7 +103,7 @@ class Platform:
         )
         for service in (BuildProjects, Builds):
             self.dispatcher.add("codebuild", service(**common, check_image=self.images.ready))
-        self.router = Router(socket_into=self.runtime.socket_into)
+        self.router = Router(patience, socket_into=self.runtime.socket_into)
         events_services = events.services(database=self.database, now=now, events=self.events)
         plain = {"database": self.database, "history": self.history, "now": now}
         logs_services = [("logs", LogGroups(**plain)), ("logs", LogStreams(**plain))]
@@ -127,7 +130,7 @@ class Platform:
             images=self.images,
             runtime=self.runtime,
             call=lambda region, service, operation, parameters: self.dispatcher.call(
-                CONTEXT, service, operation, parameters
+                ENGINE, service, operation, parameters
             ),
             client_environment=lambda region: {"AWS_ENDPOINT_URL": "http://127.0.0.1:7070"},
             now=self.now,

@@ -151,7 +151,7 @@ class Life:
         common = {"database": self.database, "history": history, "now": time.time, "events": events}
         self.dispatcher = Dispatcher(codepipeline.services(**common), validate)
         tools = Tools(self.cloud, self.objects, time.time, None, {})
-        driver = CodePipelines(events=events, actions=actions(tools))
+        driver = CodePipelines(events=events, actions=actions(tools), objects=self.objects)
         self.worker = Worker(database=self.database, history=history, drivers=[driver], now=time.time)
         self.cloud.wake = self.worker._tell_watchers
 

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import os
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
 
 from support.cli import CommandLine
+from support.codebuild import create, make_image
+from support.git import commit, git
 from support.server import serving
 
 
@@ -66,6 +69,44 @@ def test_secrets_stay_out(server):
     assert "very-private" not in text
 
 
+def test_secrets_of_builds_and_connections_stay_out(server, tmp_path):
+    """Neither the audit log nor a Describe call tells them."""
+    name, secret = f"hidden-{uuid.uuid4().hex[:8]}", f"very-private-{uuid.uuid4().hex}"
+    make_image(server, tmp_path)
+    events, codebuild = server.client("events"), server.client("codebuild")
+    more = {"HeaderParameters": [{"Key": "X", "Value": secret, "IsValueSecret": True}]}
+    key = {"ApiKeyName": "Authorization", "ApiKeyValue": secret}
+    given = {"ApiKeyAuthParameters": key, "InvocationHttpParameters": more}
+    events.create_connection(Name=name, AuthorizationType="API_KEY", AuthParameters=given)
+    events.update_connection(Name=name, AuthorizationType="API_KEY", AuthParameters=given)
+    shown = events.describe_connection(Name=name)
+    assert shown["AuthParameters"]["ApiKeyAuthParameters"] == {"ApiKeyName": "Authorization"}
+    assert shown["AuthParameters"]["InvocationHttpParameters"]["HeaderParameters"] == [
+        {"Key": "X", "IsValueSecret": True}
+    ]
+    variables = [{"name": "KEY", "value": secret}]
+    create(codebuild, name, "true", environment={"environmentVariables": variables})
+    codebuild.start_build(projectName=name, environmentVariablesOverride=variables)
+    told = json.dumps(look_up(server, ResourceName=name), default=str)
+    for what in ("CreateConnection", "UpdateConnection", "CreateProject", "StartBuild"):
+        assert what in told
+    for answer in (told, json.dumps([shown, events.list_connections()], default=str), server.said()):
+        assert secret not in answer
+
+
+def test_a_push_by_git_is_told_once(server, tmp_path):
+    name = f"pushed-{uuid.uuid4().hex[:8]}"
+    server.client("codecommit").create_repository(repositoryName=name)
+    environ = server.client_environ()
+    url = f"{server.url}/v1/repos/{name}".replace("//", f"//{server.keys.admin.id}:{server.keys.admin.secret}@", 1)
+    git("clone", "-q", url, str(tmp_path / "work"), env=environ)
+    commit(tmp_path / "work", env=environ, large_bin=os.urandom(2 << 20))
+    git("-c", "http.postBuffer=65536", "push", "-q", "origin", "HEAD", cwd=tmp_path / "work", env=environ)
+    (pushed,) = [event for event in look_up(server, ResourceName=name) if event["EventName"] == "GitPush"]
+    assert pushed["Record"]["userAgent"].startswith("git/")
+    assert "errorCode" not in pushed["Record"]
+
+
 def test_objects_are_remembered_and_what_was_refused(server):
     bucket = f"b-{uuid.uuid4().hex}"
     iam, name = server.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
@@ -119,5 +160,9 @@ def test_the_command_line(server):
     assert record["eventName"] == "CreateModelPackageGroup"
     (row,) = csv.DictReader(io.StringIO(modelwright.out("audit", "--resource", name, "--csv")))
     assert (row["User"], row["Outcome"]) == ("admin", "done")
+    with pytest.raises(ClientError):
+        server.client("sagemaker").create_model_package_group(ModelPackageGroupName=name)
+    (row,) = json.loads(modelwright.out("audit", "--resource", name, "--refused", "--json"))
+    assert row["errorCode"] == "ValidationException"
     assert "is no time" in modelwright.err("audit", "--since", "yesterday", code=2)
     assert modelwright.out("audit", "--resource", name, "--until", "1h") == ""

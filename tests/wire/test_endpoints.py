@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, EventStreamError
 from modelwright.images.library import LocalImages
 from support.hosting import SERVE
 from support.sdk import python
+from support.waiting import until
 
 URI = "111122223333.dkr.ecr.us-east-1.amazonaws.com/wire-endpoints:1"
 DOCKERFILE = 'FROM python:3.11\nCOPY serve /opt/program/serve\nENV PATH="/opt/program:$PATH"\n'
@@ -180,6 +181,52 @@ def test_a_server_that_is_killed_finds_its_endpoint_again(tmp_path, server, imag
         delete(own.client("sagemaker"), "e")
     finally:
         own.stop()
+
+
+def test_down_says_what_runs_on_and_ends_it_when_asked(tmp_path):
+    from support.server import PLATFORM, Server
+
+    own = Server(tmp_path / "home", PLATFORM)
+    try:
+        own.start()
+        folder = tmp_path / "image"
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(DOCKERFILE)
+        (folder / "serve").write_text(SERVE.format(python="/usr/bin/env python3"))
+        (folder / "serve").chmod(0o755)
+        LocalImages(own.settings).build(folder, URI, lambda line: None)
+        deploy(own.client("sagemaker"), "e", URI)
+
+        def who():
+            return own.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"who")["Body"].read()
+
+        before = who()
+        said = modelwright(own, "down").stdout.decode()
+        own.process.wait(30)
+        assert "1 container of endpoint e runs on and is taken up again, too" in said
+        own.start()
+        assert who() == before
+        ended = json.loads(modelwright(own, "down", "--endpoints", "--json").stdout)
+        own.process.wait(30)
+        assert ended == {"Running": False, "Instances": {}}
+        assert "Ended" not in modelwright(own, "down", "--endpoints").stdout.decode()  # nothing runs any more
+        own.start()
+        assert own.client("sagemaker").describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService"
+        until(lambda: invoked(own, "e"))
+        assert who() != before
+        delete(own.client("sagemaker"), "e")
+    finally:
+        own.stop()
+
+
+def invoked(own, name):
+    """Whether an instance answers."""
+    try:
+        own.client("sagemaker-runtime", retries={"total_max_attempts": 1}).invoke_endpoint(EndpointName=name, Body=b"x")
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ServiceUnavailable", error  # noqa: PT017
+        return False
+    return True
 
 
 def test_sdk_v2_deploys_predicts_updates_and_deletes(server, image):

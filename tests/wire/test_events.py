@@ -1,12 +1,14 @@
 """EventBridge through boto3 on a real server: rules that start pipelines, objects that are stored, queues."""
 
 import json
+import subprocess
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
 
 from support.codepipelines import action, archive, pipeline, stage
+from support.sdk import VENVS
 from support.waiting import until
 
 
@@ -134,3 +136,35 @@ def test_errors_are_awss(events):
     assert error.value.response["Error"]["Code"] == "InvalidEventPatternException"
     with pytest.raises(events.exceptions.ResourceNotFoundException):
         events.describe_rule(Name=unique("none"))
+
+
+def test_the_aws_cli(server, sqs, tmp_path):
+    aws = VENVS / "sdk2" / "bin" / "aws"
+    if not aws.exists():
+        pytest.skip("no AWS CLI in .venvs/sdk2")
+
+    def cli(*words):
+        done = subprocess.run(
+            [aws, "events", *words, "--output", "json"],
+            cwd=tmp_path, env=server.client_environ(), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    (url, arn), source, name = queue(sqs), unique("cli"), unique("rule")
+    pattern = json.dumps({"source": [source]})
+    put = ("--event-pattern", pattern, "--schedule-expression", "cron(0 3 ? * SUN *)")
+    assert cli("put-rule", "--name", name, *put)["RuleArn"].endswith(f":rule/{name}")
+    targets = json.dumps([{"Id": "1", "Arn": arn, "InputPath": "$.detail"}])
+    assert cli("put-targets", "--rule", name, "--targets", targets)["FailedEntryCount"] == 0
+    (tmp_path / "entries.json").write_text(json.dumps([{"Source": source, "DetailType": "t", "Detail": '{"n": 1}'}]))
+    assert cli("put-events", "--entries", "file://entries.json")["FailedEntryCount"] == 0
+    assert json.loads(received(sqs, url)[0]["Body"]) == {"n": 1}
+    event = {
+        "id": "1", "account": "1", "source": source, "time": "2026-01-01T00:00:00Z", "region": "r", "resources": [],
+        "detail-type": "t", "detail": {},
+    }  # fmt: skip
+    assert cli("test-event-pattern", "--event-pattern", pattern, "--event", json.dumps(event))["Result"] is True
+    (rule,) = cli("list-rules", "--name-prefix", name)["Rules"]
+    assert rule["ScheduleExpression"] == "cron(0 3 ? * SUN *)"
+    assert rule["EventPattern"] == pattern

@@ -108,9 +108,23 @@ def settled(client, name):
     return until(done, 60)
 
 
+def tags_of_code(server, name):
+    """Of the repository, the build project and the pipeline."""
+    code, pipe = server.client("codecommit"), server.client("codepipeline")
+    repository = code.get_repository(repositoryName=name)["repositoryMetadata"]["Arn"]
+    pipeline = pipe.get_pipeline(name=f"{name}-pipeline")["metadata"]["pipelineArn"]
+    project = server.client("codebuild").batch_get_projects(names=[f"{name}-build"])["projects"][0]
+    lists = (project["tags"], pipe.list_tags_for_resource(resourceArn=pipeline)["tags"])
+    return [
+        code.list_tags_for_resource(resourceArn=repository)["tags"],
+        *({tag["key"]: tag["value"] for tag in tags} for tags in lists),
+    ]
+
+
 def test_a_stack_of_code_build_pipeline_and_rule(server, seed):
     cloud, name = server.client("cloudformation"), f"stack-{uuid.uuid4().hex[:8]}"
-    made = cloud.create_stack(StackName=name, TemplateBody=json.dumps(template(name, seed)))
+    first = [{"Key": "team", "Value": "pose"}]
+    made = cloud.create_stack(StackName=name, TemplateBody=json.dumps(template(name, seed)), Tags=first)
     stack = settled(cloud, name)
     assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("CREATE_COMPLETE", None)
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
@@ -119,10 +133,13 @@ def test_a_stack_of_code_build_pipeline_and_rule(server, seed):
     code = server.client("codecommit")
     assert code.get_file(repositoryName=name, filePath="test/test.py")["fileContent"] == b"print(1)"
     head = code.get_branch(repositoryName=name, branchName="main")["branch"]["commitId"]
+    assert tags_of_code(server, name) == 3 * [{"team": "pose"}]
 
-    cloud.update_stack(StackName=name, TemplateBody=json.dumps(template(name, seed, "two")))
+    second = [{"Key": "cost", "Value": "1"}]
+    cloud.update_stack(StackName=name, TemplateBody=json.dumps(template(name, seed, "two")), Tags=second)
     stack = settled(cloud, name)
     assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("UPDATE_COMPLETE", None)
+    assert tags_of_code(server, name) == 3 * [{"cost": "1"}]
     project = server.client("codebuild").batch_get_projects(names=[f"{name}-build"])["projects"][0]
     assert project["environment"]["environmentVariables"][0]["value"] == "two"
     assert server.client("codepipeline").get_pipeline(name=f"{name}-pipeline")["pipeline"]["version"] == 2
@@ -140,3 +157,48 @@ def test_a_stack_of_code_build_pipeline_and_rule(server, seed):
         code.get_repository(repositoryName=name)
     with pytest.raises(ClientError, match="does not exist"):
         events.describe_rule(Name=f"{name}-rule")
+
+
+def test_a_project_in_a_stack(server):
+    """A stack that makes a project, which is a stack of its own; and one whose project can't be made."""
+    cloud, sagemaker, name = server.client("cloudformation"), server.client("sagemaker"), f"p-{uuid.uuid4().hex[:8]}"
+    products = server.client("servicecatalog").search_products(PageSize=20)["ProductViewSummaries"]
+    product = next(each["ProductId"] for each in products if "image" in each["Name"].lower())
+
+    def body(repository):
+        given = [{"Key": "ImageRepositoryName", "Value": repository}]
+        project = {
+            "Type": "AWS::SageMaker::Project",
+            "Properties": {
+                "ProjectName": name,
+                "ServiceCatalogProvisioningDetails": {"ProductId": product, "ProvisioningParameters": given},
+            },
+        }
+        outputs = {"Id": {"Value": {"Fn::GetAtt": ["Project", "ProjectId"]}}}
+        return json.dumps({"Resources": {"Project": project}, "Outputs": outputs})
+
+    bad = cloud.create_stack(StackName=f"{name}-bad", TemplateBody=body("NOT A NAME"))
+    stack = settled(cloud, f"{name}-bad")
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    reasons = [each.get("ResourceStatusReason", "") for each in
+               cloud.describe_stack_events(StackName=bad["StackId"])["StackEvents"]]  # fmt: skip
+    assert any("ImageRepositoryName" in reason for reason in reasons), reasons
+    until(lambda: name not in [each["ProjectName"] for each in sagemaker.list_projects()["ProjectSummaryList"]])
+
+    made = cloud.create_stack(StackName=name, TemplateBody=body(name), Tags=[{"Key": "team", "Value": "pose"}])
+    stack = settled(cloud, name)
+    assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("CREATE_COMPLETE", None)
+    project = sagemaker.describe_project(ProjectName=name)
+    assert project["ProjectStatus"] == "CreateCompleted"
+    assert stack["Outputs"][0]["OutputValue"] == project["ProjectId"]
+    tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=project["ProjectArn"])["Tags"]}
+    assert tags["team"] == "pose"
+    cloud.update_stack(StackName=name, UsePreviousTemplate=True, Tags=[{"Key": "team", "Value": "other"}])
+    assert settled(cloud, name)["StackStatus"] == "UPDATE_COMPLETE"
+    tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=project["ProjectArn"])["Tags"]}
+    assert (tags["team"], tags["sagemaker:project-name"]) == ("other", name)
+    cloud.delete_stack(StackName=name)
+    stack = settled(cloud, made["StackId"])
+    assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("DELETE_COMPLETE", None)
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.describe_project(ProjectName=name)

@@ -1,13 +1,17 @@
 """Users by boto3 and the command line: what each role may, and that nobody gets round it."""
 
+import base64
 import json
+import time
 import uuid
+from datetime import UTC, datetime
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from support.cli import CommandLine
+from support.waiting import until
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
@@ -159,6 +163,56 @@ def test_a_key_that_is_deactivated_or_deleted_ends(server):
         iam.get_user(UserName=user.name)
 
 
+def test_a_session_acts_as_its_user_until_it_ends(server, people, group):
+    developer = people["developer"]
+    asked = developer.client("sts").get_session_token(DurationSeconds=900)["Credentials"]
+    assert 890 < (asked["Expiration"] - datetime.now(UTC)).total_seconds() <= 900
+
+    def client(service, key):
+        return boto3.session.Session(*key, region_name=REGION).client(service, endpoint_url=server.url)
+
+    key = (asked["AccessKeyId"], asked["SecretAccessKey"], asked["SessionToken"])
+    mine = client("sts", key).get_caller_identity()["Arn"]
+    assert mine == developer.client("sts").get_caller_identity()["Arn"]
+    client("s3", key).list_buckets()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("iam", key).create_user(UserName="not-by-a-session")
+    with pytest.raises(ClientError, match="Cannot call GetSessionToken with session credentials"):
+        client("sts", key).get_session_token()
+    over = server.keys.temporary("admin", int(time.time()) - 1)
+    for service, verb, code, status in (
+        ("s3", "list_buckets", "ExpiredToken", 400),
+        ("sts", "get_caller_identity", "ExpiredToken", 403),
+        ("sagemaker", "list_models", "ExpiredTokenException", 400),
+    ):
+        with pytest.raises(ClientError) as caught:
+            getattr(client(service, (over.id, over.secret, over.token)), verb)()
+        assert caught.value.response["Error"]["Code"] == code
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    longer = json.dumps(["admin", "", int(time.time()) + 900, "x"]).encode()
+    forged = base64.urlsafe_b64encode(longer).decode().rstrip("=") + over.token[over.token.index(".") :]
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client("sts", (over.id, over.secret, forged)).get_caller_identity()
+
+
+def test_a_session_ends_with_its_user(server):
+    admin, name = server.client("iam"), f"leaving-{uuid.uuid4().hex[:8]}"
+    admin.create_user(UserName=name)
+    admin.add_user_to_group(UserName=name, GroupName="viewer")
+    key = admin.create_access_key(UserName=name)["AccessKey"]
+    own = boto3.session.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
+    got = own.client("sts", endpoint_url=server.url).get_session_token()["Credentials"]
+    session = boto3.session.Session(
+        got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"], region_name=REGION
+    ).client("sts", endpoint_url=server.url)
+    assert session.get_caller_identity()["Arn"].endswith(f"/{name}")
+    admin.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    admin.remove_user_from_group(UserName=name, GroupName="viewer")
+    admin.delete_user(UserName=name)
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        session.get_caller_identity()
+
+
 def test_the_owner_stays(server):
     iam = server.client("iam")
     with pytest.raises(ClientError, match="UnmodifiableEntity"):
@@ -182,30 +236,81 @@ def test_a_pipeline_registers_nothing_as_approved_for_a_developer(people, group)
         ("admin", "admin", "Succeeded"),
     ):
         name = f"launder-{uuid.uuid4().hex[:8]}"
-        step = {
-            "Name": "Register",
-            "Type": "RegisterModel",
-            "Arguments": {
-                "ModelPackageGroupName": group,
-                "ModelApprovalStatus": "Approved",
-                "InferenceSpecification": {
-                    "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
-                    "SupportedContentTypes": ["text/csv"],
-                    "SupportedResponseMIMETypes": ["text/csv"],
-                },
-            },
-        }
-        definition = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]}
         people[writer].client("sagemaker").create_pipeline(
-            PipelineName=name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE
+            PipelineName=name, PipelineDefinition=_registering(group), RoleArn=ROLE
         )
-        sagemaker = people[starter].client("sagemaker")
-        execution = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
-        status = _ended(sagemaker, execution)
-        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
-        assert status == expected, steps
-        if expected == "Failed":
-            assert "not authorized to perform: sagemaker:CreateModelPackage" in steps[0]["FailureReason"]
+        _check_started(people[starter].client("sagemaker"), name, expected)
+
+
+def test_nor_does_one_that_a_stack_has_made(people, group):
+    """Whoever has asked for something of the stack has written what is in it."""
+    for asking, starter, expected in (
+        (["admin"], "admin", "Succeeded"),
+        (["admin"], "developer", "Failed"),
+        (["developer"], "admin", "Failed"),
+        (["developer", "admin"], "admin", "Failed"),
+    ):
+        name = f"stacked-{uuid.uuid4().hex[:8]}"
+        properties = {
+            "PipelineName": name,
+            "PipelineDefinition": {"PipelineDefinitionBody": _registering(group)},
+            "RoleArn": ROLE,
+        }
+        for number, who in enumerate(asking):
+            cloudformation = people[who].client("cloudformation")
+            resource = {"Type": "AWS::SageMaker::Pipeline", "Properties": properties}
+            template = json.dumps({"Description": f"{number}", "Resources": {"P": resource}})
+            verb = cloudformation.update_stack if number else cloudformation.create_stack
+            verb(StackName=name, TemplateBody=template)
+            properties["PipelineDescription"] = "changed"
+            _stack_comes_to_rest(people["admin"], name)
+        _check_started(people[starter].client("sagemaker"), name, expected)
+        by = look_up(people["admin"], EventName="CreatePipeline", ResourceName=name)
+        assert by["userIdentity"]["onBehalfOf"] == [people[asking[0]].client("sts").get_caller_identity()["Arn"]]
+
+
+def _stack_comes_to_rest(who, name):
+    cloudformation = who.client("cloudformation")
+
+    def resting():
+        status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        return None if status.endswith("IN_PROGRESS") else status
+
+    assert until(resting, 60) in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def look_up(who, **attributes):
+    """The newest record of the audit log."""
+    wanted = [{"AttributeKey": key, "AttributeValue": value} for key, value in attributes.items()]
+    events = who.client("cloudtrail").lookup_events(LookupAttributes=wanted)["Events"]
+    return json.loads(events[0]["CloudTrailEvent"])
+
+
+def _registering(group):
+    """A pipeline that registers a model as approved."""
+    step = {
+        "Name": "Register",
+        "Type": "RegisterModel",
+        "Arguments": {
+            "ModelPackageGroupName": group,
+            "ModelApprovalStatus": "Approved",
+            "InferenceSpecification": {
+                "Containers": [{"Image": "scikit-learn", "ModelDataUrl": "s3://models/model.tar.gz"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+        },
+    }
+    return json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+
+
+def _check_started(sagemaker, name, expected):
+    execution = sagemaker.start_pipeline_execution(PipelineName=name)["PipelineExecutionArn"]
+    status = _ended(sagemaker, execution)
+    steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    assert status == expected, steps
+    if expected == "Failed":
+        assert "not authorized to perform: sagemaker:CreateModelPackage" in steps[0]["FailureReason"]
 
 
 def _ended(sagemaker, execution):
@@ -280,6 +385,47 @@ def test_a_job_acts_under_its_own_name_with_the_least_it_needs(server, group):
     )["Events"]
     outcomes = [json.loads(event["CloudTrailEvent"]).get("errorCode") for event in reversed(found)]
     assert outcomes == [None, *["AccessDeniedException"] * 3, "AccessDenied"]
+
+
+def test_a_build_decides_nothing_and_manages_nobody(server, group):
+    """It brings images and runs pipelines; what stands between a model and production it leaves alone."""
+    name = f"by-build-{uuid.uuid4().hex[:8]}"
+    build = Job(server, f"build/{name}:1", "build")
+    arn = register(build.client("sagemaker"), group, ModelApprovalStatus="PendingManualApproval")
+    build.client("ecr").create_repository(repositoryName=name)
+    build.client("s3").create_bucket(Bucket=name)
+    build.client("s3").put_object(Bucket=name, Key="k", Body=b"x")
+    build.client("codecommit").list_repositories()
+    deploy = {"pipelineName": "p", "stageName": "s", "actionName": "a"}
+    result = {"summary": "", "status": "Approved"}
+    pattern = json.dumps({"source": ["x"]})
+    template = json.dumps({"Resources": {"G": {"Type": "AWS::Logs::LogGroup"}}})
+    token = str(uuid.uuid4())
+    for service, verb, parameters in (
+        ("sagemaker", "update_model_package", {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}),
+        ("sagemaker", "delete_model_package", {"ModelPackageName": arn}),
+        ("sagemaker", "delete_endpoint", {"EndpointName": "e"}),
+        ("sagemaker", "update_endpoint", {"EndpointName": "e", "EndpointConfigName": "c"}),
+        ("codepipeline", "put_approval_result", {**deploy, "token": token, "result": result}),
+        ("codepipeline", "start_pipeline_execution", {"name": "p"}),
+        ("codepipeline", "delete_pipeline", {"name": "p"}),
+        ("cloudformation", "create_stack", {"StackName": "s", "TemplateBody": template}),
+        ("codebuild", "start_build", {"projectName": "p"}),
+        ("codebuild", "delete_project", {"name": "p"}),
+        ("codecommit", "delete_repository", {"repositoryName": "r"}),
+        ("codecommit", "put_file", {
+            "repositoryName": "r", "branchName": "main", "fileContent": b"x", "filePath": "f",
+        }),
+        ("events", "put_rule", {"Name": "r", "EventPattern": pattern}),
+        ("iam", "create_user", {"UserName": name}),
+        ("iam", "add_user_to_group", {"UserName": "admin", "GroupName": "admin"}),
+        ("iam", "create_access_key", {"UserName": "admin"}),
+        ("sts", "get_session_token", {}),
+        ("cloudtrail", "lookup_events", {}),
+    ):  # fmt: skip
+        with pytest.raises(ClientError) as caught:
+            getattr(build.client(service), verb)(**parameters)
+        assert "AccessDenied" in caught.value.response["Error"]["Code"], (service, verb, caught.value)
 
 
 def test_a_job_s_key_is_worth_nothing_without_its_own_token(server):

@@ -38,6 +38,7 @@ MODULES = {
     "projects": ("projects",),
     "deployments": ("deployments",),
     "builds": ("builds",),
+    "stacks": ("stacks",),
     "images": ("images",),
     "users": ("users",),
     "audit": ("audit",),

@@ -34,6 +34,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option("--resource", metavar="NAME", help="Only on this resource: its name or ARN, as the call named it.")
 @click.option("--since", metavar="TIME", help="Not before: 30m, 12h, 7d, or a date (2026-01-31, 2026-01-31T10:00).")
 @click.option("--until", metavar="TIME", help="Not after; like --since.")
+@click.option("--refused", is_flag=True, help="Only what was refused, or has failed.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.  [default: 50; all with --csv]")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, all columns.")
 @pass_console
@@ -44,6 +45,7 @@ def audit(
     resource: str | None,
     since: str | None,
     until: str | None,
+    refused: bool,
     limit: int | None,
     as_csv: bool,
 ) -> None:
@@ -63,7 +65,7 @@ def audit(
         wanted["EndTime"] = moment(until)
     if limit is None and not as_csv:
         limit = 50
-    records = _records(console, wanted, limit)
+    records = _records(console, wanted, limit, refused)
     if as_csv:
         _print_csv(records)
     elif console.as_json:
@@ -114,15 +116,18 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     return given if given.tzinfo else given.astimezone()
 
 
-def _records(console: Console, wanted: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+def _records(console: Console, wanted: dict[str, Any], limit: int | None, refused: bool) -> Iterator[dict[str, Any]]:
     pages = console.client("cloudtrail").get_paginator("lookup_events").paginate(**wanted)
     number = 0
     for page in pages:
         for event in page["Events"]:
             if limit is not None and number >= limit:
                 return
+            record = json.loads(event["CloudTrailEvent"])
+            if refused and "errorCode" not in record:
+                continue
             number += 1
-            yield json.loads(event["CloudTrailEvent"])
+            yield record
 
 
 def _print_csv(records: Iterator[dict[str, Any]]) -> None:

@@ -105,6 +105,11 @@ def _builds(console: Console, _: str) -> Iterable[str]:
     return [*_build_projects(console, ""), *ids[:MOST_NAMES]]
 
 
+def _stacks(console: Console, _: str) -> Iterable[str]:
+    found = console.client("cloudformation", seconds=TAB_SECONDS).describe_stacks()["Stacks"]
+    return [stack["StackName"] for stack in found]
+
+
 def _build_projects(console: Console, _: str) -> Iterable[str]:
     names: list[str] = console.client("codebuild", seconds=TAB_SECONDS).list_projects()["projects"]
     return names
@@ -117,7 +122,9 @@ execution_names = _names(_executions)
 version_names = _names(_versions)
 image_names = _names(_images)
 deployment_names = _names(_deployments)
+project_names = _names(_listing("list_projects", "ProjectSummaryList", "ProjectName"))
 build_names = _names(_builds)
 build_project_names = _names(_build_projects)
+stack_names = _names(_stacks)
 
 COMMANDS = (completion,)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
+from modelwright.cli import instances
 from modelwright.cli.commands import Command, pass_console, port_option, user_option
 from modelwright.cli.console import NOT_RUNNING, Console, patience, stop_with, titled
 from modelwright.errors import ConfigurationError
@@ -25,6 +27,7 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 STATUS_SECONDS = 5
 HEALTH = "/modelwright/health"
+_STOPPED = "Stopped. Running jobs go on; the next start takes them up again."
 
 
 @click.command("up", cls=Command)
@@ -49,7 +52,8 @@ def up(console: Console, detach: bool) -> None:
     from modelwright import app  # the whole platform, half a second: no other command needs it
 
     app.serve(console.settings, ready)
-    console.tell("Stopped. Running jobs go on; the next start takes them up again.")
+    names = instances.by_endpoint(instances.left_running(console.settings))
+    console.tell(_STOPPED + (f" {_go_on(console, names)}" if names else ""))
 
 
 def _tell(console: Console, server: Running, verb: str, further: str = "") -> None:
@@ -151,16 +155,35 @@ def _as_wanted(console: Console, present: Running) -> Running:
 
 
 @click.command("down", cls=Command)
+@click.option("--endpoints", is_flag=True, help="End the instances of endpoints too, until the next start.")
 @pass_console
-def down(console: Console) -> None:
-    """Stop the server. Running jobs go on, and are taken up again at the next start.
+def down(console: Console, endpoints: bool) -> None:
+    """Stop the server. Running jobs and instances of endpoints go on, and are taken up again at the next start.
 
-    Where no server runs there is nothing to do, and the exit status is 0.
+    Instances hold CPU and memory, and answer nobody while no server runs. With --endpoints they end with it, and the
+    next start brings others up in their place: endpoints are not deleted.
+
+    Where no server runs there is nothing to stop, and the exit status is 0.
     """
     server = running(console.settings)
-    if server is None:
-        console.show({"Running": False}, lambda: f"No server runs on {console.settings.home}.")
-        return
+    if server is not None:
+        _stop_server(console, server)
+    said = f"No server runs on {console.settings.home}." if server is None else _STOPPED
+    left = instances.left_running(console.settings)
+    names = instances.by_endpoint(left)
+    if left and endpoints:
+        with patience(f"waiting for {_counted(names)} to end"):
+            stuck = instances.stop(console.settings, left)
+        if stuck:
+            raise ConfigurationError(f"{said} These did not end: {', '.join(handle.name for handle in stuck)}")
+        left, said = [], f"{said} Ended {_counted(names)}; the next start brings them up again."
+    elif left:
+        said += f" {_go_on(console, names)}"
+    told = {"Running": False, "Instances": dict(names) if left else {}}
+    console.show(told, lambda: said)
+
+
+def _stop_server(console: Console, server: Running) -> None:
     try:
         os.kill(server.pid, signal.SIGTERM)
     except ProcessLookupError:
@@ -175,7 +198,18 @@ def down(console: Console) -> None:
         raise ConfigurationError(
             f"Process {server.pid} did not stop within {STOP_SECONDS} s. End it: kill -9 {server.pid} (nothing is lost)"
         )
-    console.show({"Running": False}, lambda: "Stopped. Running jobs go on; the next start takes them up again.")
+
+
+def _go_on(console: Console, names: Mapping[str, int]) -> str:
+    what = _counted(names)
+    verb = "runs on and is" if what.startswith("1 ") else "run on and are"
+    return f"{what[0].upper()}{what[1:]} {verb} taken up again, too. To end them: {console.command('down --endpoints')}"
+
+
+def _counted(names: Mapping[str, int]) -> str:
+    count = sum(names.values())
+    which = ", ".join(sorted(names))
+    return f"{count} container{'s' if count > 1 else ''} of endpoint{'s' if len(names) > 1 else ''} {which}"
 
 
 def _await_stop(console: Console) -> bool:

@@ -36,6 +36,12 @@ COLOURS = {
     "TIMED_OUT": "red",
     "STOPPED": "yellow",
     "IN_PROGRESS": "blue",
+    **{f"{verb}_COMPLETE": "green" for verb in ("CREATE", "UPDATE", "DELETE")},
+    **{f"{verb}_COMPLETE": "yellow" for verb in ("ROLLBACK", "UPDATE_ROLLBACK")},
+    **{f"{verb}_FAILED": "red" for verb in ("CREATE", "UPDATE", "DELETE", "ROLLBACK", "UPDATE_ROLLBACK")},
+    **{f"{verb}_IN_PROGRESS": "blue" for verb in ("CREATE", "UPDATE", "DELETE", "ROLLBACK", "UPDATE_ROLLBACK")},
+    "REVIEW_IN_PROGRESS": "yellow",
+    "DELETE_SKIPPED": "yellow",
 }
 GAP = "  "
 

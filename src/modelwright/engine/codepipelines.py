@@ -1,7 +1,8 @@
 """CodePipeline's pipelines, driven: what `start`, `watch` and `expire` of an action do.
 
 What an action does is its provider's (`engine.actions`, found by category and provider); here is what all of them
-have in common: the values of variables, input artifacts, and how what went wrong becomes the action's failure.
+have in common: the values of variables, input artifacts, and how what went wrong becomes the action's failure. An
+artifact is named by place and ETag: what was approved is what is deployed, whoever may write to the bucket.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from modelwright.codepipeline import variables
 from modelwright.codepipeline.declaration import store_of
 from modelwright.engine.actions.approvals import Manual
-from modelwright.engine.actions.base import Action, ActionFailed, Outcome, Task, Tools
+from modelwright.engine.actions.base import Action, ActionFailed, Outcome, Place, Task, Tools, check_tag
 from modelwright.engine.actions.builds import Build
 from modelwright.engine.actions.sources import S3, CodeCommit, Connection
 from modelwright.engine.actions.stacks import Stack
@@ -21,6 +22,8 @@ from modelwright.errors import AwsError
 from modelwright.lifecycles import codepipeline as lifecycle
 from modelwright.lifecycles.codepipeline_state import ActionRun, Pipeline
 from modelwright.lifecycles.job import Effect, Fact, internal_error
+from modelwright.objects.base import ObjectStore
+from modelwright.objects.tags import object_tag
 from modelwright.store.codepipelines import PIPELINE, save
 from modelwright.store.database import Transaction
 from modelwright.store.event_bus import EventBus
@@ -48,9 +51,11 @@ class CodePipelines:
 
     kind = PIPELINE
 
-    def __init__(self, *, events: EventBus, actions: Actions) -> None:
+    def __init__(self, *, events: EventBus, actions: Actions, objects: ObjectStore | None = None) -> None:
+        """Without `objects` nobody looks whether artifacts stay what they were."""
         self._bus = events
         self._actions = actions
+        self._objects = objects
 
     # The state machine
 
@@ -92,7 +97,7 @@ class CodePipelines:
             if work.effect.kind == "start":
                 return self._start(work, state, action)
             found = self._provider(action).poll(self._task(work, state, action, action.detail["configuration"]))
-            return None if found is None else [_told(action, found)]
+            return None if found is None else [self._told(action, found)]
         except variables.Unresolved as error:
             return [_failed(action, "ConfigurationError", str(error))]
         except ActionFailed as error:
@@ -116,6 +121,7 @@ class CodePipelines:
         begun = {"configuration": configuration, "inputs": dict(task.inputs)}
         started: Fact = ("ActionStarted", {"action": action.id, "detail": begun})
         try:
+            self._check(task)
             found = self._provider(action).start(task)
         except ActionFailed as error:
             return [started, _failed(action, error.code, str(error))]
@@ -125,7 +131,25 @@ class CodePipelines:
             return [started, _failed(action, "JobFailed", f"{error.message} ({error.code})")]
         if found.status == "InProgress":
             return [("ActionStarted", {"action": action.id, "detail": {**begun, **found.detail}})]
-        return [started, _told(action, found)]
+        return [started, self._told(action, found)]
+
+    def _told(self, action: ActionRun, found: Outcome) -> Fact:
+        data: dict[str, Any] = {"action": action.id, "detail": dict(found.detail)}
+        if found.status == "InProgress":
+            return ("ActionProgressed", data)
+        if "outputs" in found.detail:
+            data["detail"]["outputs"] = {name: self._tagged(place) for name, place in found.detail["outputs"].items()}
+        return ("ActionEnded", {**data, "status": found.status})
+
+    def _tagged(self, place: Place) -> Place:
+        tag = None if self._objects is None else object_tag(self._objects, place["bucket"], place["key"])
+        return {**place, "etag": tag} if tag else place
+
+    def _check(self, task: Task) -> None:
+        """Whether the input artifacts are still those that were made. Raises ActionFailed."""
+        for name, place in task.inputs.items():
+            if self._objects is not None and "etag" in place:
+                check_tag(name, place, object_tag(self._objects, place["bucket"], place["key"]))
 
     def _provider(self, action: ActionRun) -> Action:
         identity = action.declaration["actionTypeId"]
@@ -152,13 +176,6 @@ class CodePipelines:
             revision=run.revisions.get(action.name, {}),
             changes_of=work.resume_on,
         )
-
-
-def _told(action: ActionRun, found: Outcome) -> Fact:
-    data: dict[str, Any] = {"action": action.id, "detail": dict(found.detail)}
-    if found.status == "InProgress":
-        return ("ActionProgressed", data)
-    return ("ActionEnded", {**data, "status": found.status})
 
 
 def _failed(action: ActionRun, code: str, message: str) -> Fact:

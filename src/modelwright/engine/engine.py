@@ -17,10 +17,13 @@ from modelwright.engine.containers import Containers
 from modelwright.engine.deliveries import Deliveries
 from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
-from modelwright.engine.hosting import PING_INTERVAL, Gatekeeping, Hosting, NoGates, NoRouting, Routing
+from modelwright.engine.hosted import Gatekeeping, NoGates
+from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
+from modelwright.engine.notebooks import Notebooks, Token
 from modelwright.engine.projects import Projects, Seeds, no_seeds
+from modelwright.engine.schedules import Schedules
 from modelwright.engine.stacks import Stacks
 from modelwright.engine.targets import Targets
 from modelwright.engine.tidying import Tidier
@@ -63,6 +66,7 @@ class Engine:
         log_shipped: Callable[[str], None] = lambda _: None,
         archive: Callable[[str, str, Path], None] = no_archive,
         seeds: Seeds = no_seeds,
+        notebook_token: Token = lambda start: start,
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
         with `credentials(event stream)` of their own.
@@ -70,7 +74,7 @@ class Engine:
         `routing` is told where the instances of endpoints are, `gates` by what those with a network of their own reach
         this server; `log_shipped(event stream)` is called when a job's log has new lines; `archive(repository's id,
         commit, target)` writes the tree of a commit as a ZIP archive; `seeds(template, seed)` is the seed code of a
-        project template, as one.
+        project template, as one; `notebook_token(start)` is the secret that a notebook instance is opened with.
         """
 
         def shipped(stream: str) -> None:
@@ -144,18 +148,35 @@ class Engine:
             archive=archive,
             remotes=Remotes(settings.remotes, settings.cache / "remotes"),
         )
-        codepipelines = CodePipelines(events=events, actions=actions(tools))
+        codepipelines = CodePipelines(events=events, actions=actions(tools), objects=objects)
         deliveries = Deliveries(
             history=history,
             targets=Targets(call=call, destinations=ApiDestinations(database=database, now=now)),
             now=now,
         )
+        schedules = Schedules(history=history, events=events, now=now)
         stacks = Stacks(database=database, call=call, now=now, read=objects.read)
         projects = Projects(objects=objects, call=call, seeds=seeds, now=now)
+        notebooks = Notebooks(
+            database=database,
+            runtime=runtime,
+            images=images,
+            logs=self._logs,
+            tidier=self._tidier,
+            folder=settings.notebooks,
+            host=settings.notebook_host,
+            client_environment=environment,
+            token=notebook_token,
+            total=available,
+            now=now,
+        )
         self.worker = Worker(
             database=database,
             history=history,
-            drivers=[self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, stacks, projects],
+            drivers=[
+                *(self._jobs, self._hosting, self._builds, executions, codepipelines, deliveries, schedules, stacks),
+                *(projects, notebooks),
+            ],
             now=now,
         )
 

@@ -119,7 +119,8 @@ class Executions:
         run = work.state.runs[work.effect.key]
         about = work.state.about
         # Who wrote the pipeline counts too: else its author could have approved what only its starter may.
-        with on_behalf_of((about.get("StartedBy", ""), about.get("WrittenBy", ""))):
+        written = about.get("WrittenBy", ())
+        with on_behalf_of((about.get("StartedBy", ""), *([written] if isinstance(written, str) else written))):
             return self._perform(work, run)
 
     def _perform(self, work: Work, run: StepRun) -> Sequence[Fact] | None:

@@ -1,7 +1,8 @@
 """A model's data, from S3 into the folder that becomes /opt/ml/model.
 
 An archive is somebody else's: a name that would leave the folder, a link out of it, a device or a file with special
-permissions is refused with its name, and nothing of it is kept. Errors are AwsError.
+permissions is refused with its name, and nothing of it is kept. Data of a model package is what was registered, by its
+ETag, or it is refused too. Errors are AwsError.
 """
 
 from __future__ import annotations
@@ -16,10 +17,30 @@ from typing import Any
 from modelwright.engine.inputs import restore, split_uri
 from modelwright.errors import ValidationException
 from modelwright.objects.base import ObjectStore
+from modelwright.objects.tags import model_data_tag
 
 
 def place_model(objects: ObjectStore, container: Mapping[str, Any], folder: Path) -> None:
     """Fill `folder` (it exists and is empty) with a container's model data, where it has any."""
+    _check_tag(objects, container)
+    _place(objects, container, folder)
+    _check_tag(objects, container)  # it may have been overwritten meanwhile
+
+
+def _check_tag(objects: ObjectStore, container: Mapping[str, Any]) -> None:
+    registered = container.get("ModelDataETag")
+    if registered is None:
+        return
+    found = model_data_tag(objects, container)
+    if found != registered:
+        uri = container.get("ModelDataUrl") or container["ModelDataSource"]["S3DataSource"]["S3Uri"]
+        raise ValidationException(
+            f"The model data {uri} is not what the model package was registered with: its ETag was {registered} and is "
+            f"{found or 'gone'} now. Register it as a new version, and have that one approved."
+        )
+
+
+def _place(objects: ObjectStore, container: Mapping[str, Any], folder: Path) -> None:
     if "ModelDataUrl" in container:
         _unpack(objects, container["ModelDataUrl"], folder)
         return

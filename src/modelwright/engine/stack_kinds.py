@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelwright.engine import stack_types
+from modelwright.engine.stack_registry import CodeRepository, ModelPackageGroup, Project, why_project_failed
 from modelwright.engine.stack_roles import Policy, Role
 from modelwright.engine.stack_stores import Bucket, LogGroup
-from modelwright.engine.stack_types import Act, Read, Row, Unchangeable, Waits, adopting, coerced, only
+from modelwright.engine.stack_types import Act, Read, Row, Unchangeable, Waits, adopting, only, parameters_of
 from modelwright.errors import AwsError, ValidationException
-from modelwright.protocol import spec
 
 _MOST_FILES = 100
 """In one CreateCommit."""
@@ -26,13 +26,6 @@ _MOST_FILES = 100
 
 def _missing(text: str) -> AwsError:
     return AwsError(text, code="NotFound", status=404)
-
-
-def _parameters(service: str, operation: str, given: Mapping[str, Any], *, lower: bool = False) -> dict[str, Any]:
-    """The properties as the operation's members."""
-    shape = spec.operation(service, operation).input_shape
-    made: dict[str, Any] = coerced(given, shape, operation, lower)
-    return made
 
 
 class _Repository:
@@ -112,7 +105,7 @@ class _BuildProject:
     """AWS::CodeBuild::Project."""
 
     def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
-        given = _parameters("codebuild", "CreateProject", {**properties, "Name": name}, lower=True)
+        given = parameters_of("codebuild", "CreateProject", {**properties, "Name": name}, lower=True)
         adopting(act, "codebuild", "CreateProject", given)
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
@@ -132,7 +125,7 @@ class _BuildProject:
             raise ValidationException(
                 f"Modelwright can't take the property {lost[0]} from a project yet: give a value."
             )
-        given = _parameters("codebuild", "UpdateProject", {**gone, **new, "Name": name}, lower=True)
+        given = parameters_of("codebuild", "UpdateProject", {**gone, **new, "Name": name}, lower=True)
         act("codebuild", "UpdateProject", given)
 
     def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
@@ -150,7 +143,7 @@ class _CodePipeline:
         given: dict[str, Any] = {"Pipeline": {**declared, "Name": name}}
         if properties.get("Tags") and operation == "CreatePipeline":
             given["Tags"] = properties["Tags"]
-        return _parameters("codepipeline", operation, given, lower=True)
+        return parameters_of("codepipeline", operation, given, lower=True)
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
         found = act("codepipeline", "GetPipeline", {"name": name})
@@ -177,10 +170,10 @@ class _Rule:
             raise ValidationException("Rules of stacks are the default bus's: leave EventBusName out.")
         if "EventPattern" in given and not isinstance(given["EventPattern"], str):
             given["EventPattern"] = json.dumps(given["EventPattern"])
-        act("events", "PutRule", _parameters("events", "PutRule", {**given, "Name": name}))
+        act("events", "PutRule", parameters_of("events", "PutRule", {**given, "Name": name}))
         if properties.get("Targets"):
             targets = {"Rule": name, "Targets": properties["Targets"]}
-            answer = act("events", "PutTargets", _parameters("events", "PutTargets", targets))
+            answer = act("events", "PutTargets", parameters_of("events", "PutTargets", targets))
             for failed in answer.get("FailedEntries", []):
                 raise ValidationException(f"Target {failed['TargetId']}: {failed.get('ErrorMessage')}")
 
@@ -220,7 +213,7 @@ class _SageMakerPipeline:
             names = {"Bucket": "Bucket", "Key": "ObjectKey", "Version": "VersionId"}
             only(place, *names)
             given["PipelineDefinitionS3Location"] = {names[key]: value for key, value in place.items()}
-        return _parameters("sagemaker", operation, {**given, "PipelineName": name})
+        return parameters_of("sagemaker", operation, {**given, "PipelineName": name})
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
         return act("sagemaker", "DescribePipeline", {"PipelineName": name})
@@ -233,67 +226,21 @@ class _SageMakerPipeline:
         act("sagemaker", "DeletePipeline", {"PipelineName": name, "ClientRequestToken": token})
 
 
-class _Project:
-    """AWS::SageMaker::Project: made, and gone again, some time after it was asked for."""
-
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
-        given = {key: value for key, value in properties.items() if key != "TemplateProviderDetails"}
-        if "ServiceCatalogProvisionedProductDetails" in given:
-            raise ValidationException("Encountered unsupported property ServiceCatalogProvisionedProductDetails")
-        providers = properties.get("TemplateProviderDetails", [])
-        if providers:
-            given["TemplateProviders"] = [_provider(each) for each in providers]
-        adopting(act, "sagemaker", "CreateProject", _parameters("sagemaker", "CreateProject", given))
-
-    def describe(self, act: Act, name: str) -> dict[str, Any]:
-        return act("sagemaker", "DescribeProject", {"ProjectName": name})
-
-    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Nothing but the tags can be changed in place."""
-
-    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
-        act("sagemaker", "DeleteProject", {"ProjectName": name})
-
-
-def _provider(given: Mapping[str, Any]) -> dict[str, Any]:
-    only(given, "CfnTemplateProviderDetail")
-    detail = given.get("CfnTemplateProviderDetail", {})
-    only(detail, "TemplateName", "TemplateURL", "RoleARN", "Parameters")
-    return {"CfnTemplateProvider": detail}
-
-
-def _why_project_failed(found: Mapping[str, Any]) -> str:
-    if "TemplateProviderDetails" in found:
-        detail = found["TemplateProviderDetails"][0]["CfnTemplateProviderDetail"]
-        return str(detail.get("StackDetail", {}).get("StatusMessage", ""))
-    return str(found.get("ServiceCatalogProvisionedProductDetails", {}).get("ProvisionedProductStatusMessage", ""))
-
-
-class _CodeRepository:
-    """AWS::SageMaker::CodeRepository."""
-
-    def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
-        given = _parameters("sagemaker", "CreateCodeRepository", {**properties, "CodeRepositoryName": name})
-        adopting(act, "sagemaker", "CreateCodeRepository", given)
-
-    def describe(self, act: Act, name: str) -> dict[str, Any]:
-        return act("sagemaker", "DescribeCodeRepository", {"CodeRepositoryName": name})
-
-    def update(self, act: Act, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        was, now = old["GitConfig"], new["GitConfig"]
-        for key in sorted({*was, *now} - {"SecretArn"}):
-            if was.get(key) != now.get(key):
-                raise Unchangeable(f"GitConfig.{key} of a code repository can't be changed: give it a new name.")
-        if "SecretArn" in now:
-            given = {"CodeRepositoryName": name, "GitConfig": {"SecretArn": now["SecretArn"]}}
-            act("sagemaker", "UpdateCodeRepository", given)
-
-    def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:
-        act("sagemaker", "DeleteCodeRepository", {"CodeRepositoryName": name})
-
-
 ROWS: Mapping[str, Row] = {
     **stack_types.ROWS,
+    "AWS::SageMaker::ModelPackageGroup": Row(
+        *("sagemaker", "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
+        "ModelPackageGroupName",
+        values={
+            "Ref": "ModelPackageGroupArn",
+            "ModelPackageGroupArn": "ModelPackageGroupArn",
+            "ModelPackageGroupName": "ModelPackageGroupName",
+            "ModelPackageGroupStatus": "ModelPackageGroupStatus",
+            "CreationTime": "CreationTime",
+        },
+        arn="ModelPackageGroupArn",
+        custom=ModelPackageGroup(),
+    ),
     "AWS::CodeCommit::Repository": Row(
         *("codecommit", "CreateRepository", "GetRepository", "DeleteRepository", "repositoryName"),
         values={"Ref": "repositoryId", "Name": "repositoryName", "Arn": "Arn"}
@@ -336,15 +283,15 @@ ROWS: Mapping[str, Row] = {
             bad=("CreateFailed", "DeleteFailed"),
             deleting=("DeleteInProgress",),
             undeletable=("CreateInProgress", "UpdateInProgress"),
-            reason=_why_project_failed,
+            reason=why_project_failed,
         ),
-        custom=_Project(),
+        custom=Project(),
     ),
     "AWS::SageMaker::CodeRepository": Row(
         *("sagemaker", "CreateCodeRepository", "DescribeCodeRepository", "DeleteCodeRepository", "CodeRepositoryName"),
         values={"Ref": "CodeRepositoryArn", "CodeRepositoryName": "CodeRepositoryName"},
         arn="CodeRepositoryArn",
-        custom=_CodeRepository(),
+        custom=CodeRepository(),
     ),
     "AWS::S3::Bucket": Row(
         *("s3", "CreateBucket", "HeadBucket", "DeleteBucket", "Bucket"),

@@ -110,18 +110,6 @@ ROWS: Mapping[str, Row] = {
         ),
         arn="EndpointArn",
     ),
-    "AWS::SageMaker::ModelPackageGroup": Row(
-        *("sagemaker", "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
-        "ModelPackageGroupName",
-        values={
-            "Ref": "ModelPackageGroupArn",
-            "ModelPackageGroupArn": "ModelPackageGroupArn",
-            "ModelPackageGroupName": "ModelPackageGroupName",
-            "ModelPackageGroupStatus": "ModelPackageGroupStatus",
-            "CreationTime": "CreationTime",
-        },
-        arn="ModelPackageGroupArn",
-    ),
 }
 
 
@@ -227,6 +215,13 @@ def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict
             raise ValidationException(f"Encountered unsupported property {key}")
         found[member] = coerced(value, shape.members[member], key, row.lower)
     return found
+
+
+def parameters_of(service: str, operation: str, given: Mapping[str, Any], *, lower: bool = False) -> dict[str, Any]:
+    """The properties as the operation's members."""
+    shape = spec.operation(service, operation).input_shape
+    made: dict[str, Any] = coerced(given, shape, operation, lower)
+    return made
 
 
 def _member(shape: Any, key: str, lower: bool) -> str:

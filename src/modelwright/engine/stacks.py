@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
+from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.stack_kinds import ROWS
 from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
@@ -99,6 +100,8 @@ class Stacks:
             self._tell_change_set(transaction, document, state)
         if state.status == "DELETE_COMPLETE":
             document["DeletionTime"] = now
+            for one in list_resources(transaction, Query(CHANGE_SET, parent=state.stack_id, limit=10_000)).documents:
+                delete_resource(transaction, CHANGE_SET, one["_Name"])
             delete_resource(transaction, KIND, state.name)
             insert_resource(
                 transaction, KIND, state.stack_id, document, created=document["CreationTime"], status=state.status
@@ -116,6 +119,10 @@ class Stacks:
             replace_resource(transaction, CHANGE_SET, name, changed, modified=self._now())
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
+        with on_behalf_of(work.state.by):
+            return self._perform(work)
+
+    def _perform(self, work: Work) -> Sequence[Fact] | None:
         if work.effect.kind == "outputs":
             return self._outputs(work.state)
         task = work.state.tasks[work.effect.key]

@@ -58,7 +58,10 @@ def _sagemaker(call: Call, delivery: Delivery, arn: Arn, text: str) -> None:
 def _codebuild(call: Call, delivery: Delivery, arn: Arn, text: str) -> None:
     """A constant or transformed input may hold other members of StartBuild."""
     parameters = _given(delivery, text)
+    initiator = {"name": "CODEBUILD_INITIATOR", "value": f"rule/{delivery.rule_name}"}  # as CodeBuild tells it
+    variables = [*parameters.get("environmentVariablesOverride", []), initiator]
     parameters |= {"projectName": arn.name, "idempotencyToken": delivery.token}
+    parameters["environmentVariablesOverride"] = variables
     call(arn.region, "codebuild", "StartBuild", parameters)
 
 

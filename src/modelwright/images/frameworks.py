@@ -24,6 +24,9 @@ COMMON = ("boto3==1.44.5", "requests==2.32.5", "PyYAML==6.0.3", "psutil==7.1.3")
 AWS_CLI = ("awscli==1.46.3",)
 """In CodeBuild's images. Its first version is the one that pip installs; it still has `aws ecr get-login`."""
 
+NOTEBOOK = ("jupyterlab==4.6.6", "ipykernel==7.4.0", "sagemaker==2.257.7")
+"""In the image of notebook instances, with the SDK that existing notebooks use."""
+
 TORCH = "torch==2.13.0"
 """The one torch: an exact pin, because any range would fetch gigabytes of CUDA for another build of it."""
 
@@ -93,6 +96,7 @@ KNOWN = (
     "sagemaker-base-python-310",
     "aws/codebuild/standard",
     "aws/codebuild/amazonlinux-x86_64-standard",
+    "aws/sagemaker/notebook",
 )
 """Repository names that resolve (sagemaker-base-python-* with any version)."""
 
@@ -116,6 +120,8 @@ def recipe_for(reference: Reference, python: str) -> Recipe | None:
     name = reference.name
     if re.fullmatch(r"aws/codebuild/(standard|amazonlinux[a-z0-9_-]*-standard)", reference.repository):
         recipe = Recipe(f"CodeBuild's {name}", "codebuild", (COMMON, AWS_CLI))
+    elif reference.repository == "aws/sagemaker/notebook":
+        recipe = Recipe("JupyterLab", "notebook", (COMMON, AWS_CLI, NOTEBOOK))
     elif name in ("sagemaker-scikit-learn", "sagemaker-xgboost"):
         recipe = _scikit_learn(reference, python) if name == "sagemaker-scikit-learn" else _xgboost(reference, python)
     elif not reference.ecr:

@@ -238,7 +238,9 @@ def _result(action: ActionRun) -> Document:
 
 
 def _artifacts(places: Mapping[str, Mapping[str, str]]) -> list[Document]:
-    return [{"name": name, "s3location": dict(place)} for name, place in places.items()]
+    return [
+        {"name": name, "s3location": {key: place[key] for key in ("bucket", "key")}} for name, place in places.items()
+    ]
 
 
 # EventBridge
@@ -321,4 +323,6 @@ def _action_event(state: Pipeline, action: ActionRun, code: str) -> Told:
 
 
 def _event_artifacts(places: Mapping[str, Mapping[str, str]]) -> list[Document]:
-    return [{"name": name, "s3location": dict(place)} for name, place in places.items()]
+    return [
+        {"name": name, "s3location": {key: place[key] for key in ("bucket", "key")}} for name, place in places.items()
+    ]

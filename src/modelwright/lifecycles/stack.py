@@ -90,11 +90,13 @@ class Stack:
     problem: str = ""
     """Why the outputs can't be told, or the update that runs was cancelled."""
     modified: float = 0.0
+    by: tuple[str, ...] = ()
+    """The ARNs of all who have asked for something of this stack: what is in it may be anybody's of them."""
 
 
 def apply(stack: Stack, kind: str, data: Mapping[str, Any], time: float) -> Stack:
     """The state after one more fact."""
-    stack = replace(stack, modified=time)
+    stack = replace(stack, modified=time, by=tuple(dict.fromkeys((*stack.by, *data.get("By", ())))))
     match kind:
         case "ReviewRequested":
             return replace(_about(stack, data), status="REVIEW_IN_PROGRESS", reason="User Initiated")

@@ -104,10 +104,10 @@ class Blobs:
         return twin, self.path(twin).stat().st_ino
 
     def adopt(self, source: Path) -> str | None:
-        """Make a blob out of the file itself; None when it is on another file system."""
+        """A blob that is the file itself, which keeps its name too; None when it is on another file system."""
         blob = self.new()
         try:
-            os.rename(source, self.path(blob))
+            os.link(source, self.path(blob))
         except OSError:
             return None
         return blob

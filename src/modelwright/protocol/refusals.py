@@ -107,6 +107,16 @@ class Refusals:
             ("UnrecognizedClientException", 400),
         )
 
+    def expired_token(self) -> AwsError:
+        """A session that has ended."""
+        s3 = self.family == "s3"
+        return self._error(
+            "The provided token has expired." if s3 else "The security token included in the request is expired",
+            ("ExpiredToken", 400),
+            ("ExpiredToken", 403),
+            ("ExpiredTokenException", 400),
+        )
+
     def mismatch(self) -> AwsError:
         return self._error(
             _MISMATCH if self.family == "s3" else _MISMATCH_LONG,

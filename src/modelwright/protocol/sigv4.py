@@ -42,6 +42,8 @@ class Key:
     access_key: str
     secret: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
+    expires: float | None = None
+    """When it ends, epoch seconds."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ class _Check:
             raise self.refuse.unknown_key()
         if not hmac.compare_digest((token or "").encode(), (key.token or "").encode()):
             raise self.refuse.invalid_token()
+        if key.expires is not None and self.now >= key.expires:
+            raise self.refuse.expired_token()
         return key
 
     def _seconds(self, timestamp: str) -> float:

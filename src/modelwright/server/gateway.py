@@ -119,7 +119,7 @@ class Gateway:
         def look_up(key_id: str) -> sigv4.Key | None:
             nonlocal found
             found = self._keys.find(key_id, token)
-            return None if found is None else sigv4.Key(found.id, found.secret, found.token)
+            return None if found is None else sigv4.Key(found.id, found.secret, found.token, found.expires)
 
         verified = sigv4.verify(request, route, keys=look_up, now=self._now())
         assert found is not None  # its signature was just checked

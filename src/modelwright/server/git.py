@@ -36,6 +36,8 @@ _PROTOCOL = re.compile(r"[a-z0-9=:.-]{1,64}")
 _PIECE = 64 * 1024
 _MOST_SAID = 16 * 1024
 _PATIENCE_SECONDS = 30.0
+_PROBE = "4"
+"""The length of the empty request by which git asks, before a large push, whether it may. It pushes nothing."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ class Permit(Protocol):
     """The door's check for what is no operation: raises AwsError when the caller may not."""
 
     def __call__(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], /, *, noted: bool
     ) -> AbstractContextManager[object]: ...
 
 
@@ -97,7 +99,10 @@ class GitHttp:
         incoming = Incoming(receive)
         try:
             call = await asyncio.to_thread(self._understand, scope)
-            with self._permit(call.context, "codecommit", _OPERATIONS[call.service], {"repositoryName": call.name}):
+            operation, about = _OPERATIONS[call.service], {"repositoryName": call.name}
+            probe = call.headers.get("content-length") == _PROBE and "transfer-encoding" not in call.headers
+            noted = not call.advertise and not probe
+            with self._permit(call.context, "codecommit", operation, about, noted=noted):
                 await self._perform(call, incoming, receive, answer)
         except Disconnected:
             _log.info("git: the client went away (%s)", scope["path"])

@@ -44,6 +44,8 @@ class Credentials:
             raise Refused(f"The access key '{key_id}' is not known here. {_HINT}")
         if token != (key.token or ""):
             raise Refused(f"The access key '{key_id}' has no such session token. {_HINT}")
+        if key.expires is not None and self._now() >= key.expires:
+            raise Refused(f"The session of the access key '{key_id}' has expired: get a new session token.")
         found = _SIGNATURE.fullmatch(password)
         if found is None:
             if hmac.compare_digest(password.encode(), key.secret.encode()):

@@ -3,8 +3,9 @@
 Three kinds. The *home's* two, kept 0600 in `credentials.json`: the owner's (`admin`), and one that jobs of earlier
 versions hold. The *users'*: the database says which ids there are and whose, never a secret, because each is derived
 from its id by the home's signing secret (in the same file). SigV4 wants secrets in clear, so this one file is what
-must be kept secret; the database and its copies hold none. And *sessions*: what jobs, builds and endpoints get. Those
-are stored nowhere: the session token says whose it is, and is signed.
+must be kept secret; the database and its copies hold none. And *sessions*: what jobs, builds and endpoints get, and
+what a user gets for a while (GetSessionToken). Those are stored nowhere: the session token says whose it is and, for
+users, until when, and is signed.
 
 All act as sessions of the execution role, because the SDKs' `get_execution_role()` reads the role out of an
 assumed-role identity; the session's name is the user's, or says which job it was.
@@ -23,6 +24,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelwright.arns import EXECUTION_ROLE, EXECUTION_ROLE_ID, Arn
 from modelwright.errors import ConfigurationError
@@ -46,6 +48,8 @@ class AccessKey:
     secret: str = field(repr=False)
     principal: Principal
     token: str | None = field(default=None, repr=False)
+    expires: float | None = None
+    """When a temporary one ends, epoch seconds."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,12 @@ class Keys:
 
     def session(self, name: str, role: str) -> AccessKey:
         """A key for a job: `name` is its event stream. The same job gets the same key again."""
-        body = _text(json.dumps([name, role], separators=(",", ":")).encode())
-        token = f"{body}.{_text(self.signing(f'session token {body}'))}"
-        letters = base64.b32encode(self.signing(f"session id {token}")).decode()
-        key_id = _SESSION_PREFIX + letters[: 20 - len(_SESSION_PREFIX)]
-        secret = base64.b64encode(self.signing(f"session secret {token}")[:30]).decode()
+        key_id, secret, token = self._derived(_body([name, role]))
         return AccessKey(key_id, secret, principal(self._account, session_name(name), role, key_id), token)
+
+    def temporary(self, user: str, expires: int) -> AccessKey | None:
+        """A new session key of a user's, good until then; None where there is no such user (any more)."""
+        return self._temporary(_body([user, "", expires, secrets.token_hex(8)]))
 
     def replace_admin(self, pair: tuple[str, str]) -> None:
         """Write another key of the owner's into the file; the server takes it when the old one is deleted."""
@@ -140,9 +144,24 @@ class Keys:
         body = token.partition(".")[0]
         if not hmac.compare_digest(f"{body}.{_text(self.signing(f'session token {body}'))}".encode(), token.encode()):
             return None
-        name, role = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        key = self.session(name, role)
-        return key if key.id == key_id else None
+        name, role, *more = _content(body)
+        key = self._temporary(body) if more else self.session(name, role)
+        return key if key is not None and key.id == key_id else None
+
+    def _temporary(self, body: str) -> AccessKey | None:
+        user, _, expires, _ = _content(body)
+        role = self._roles.get(principal(self._account, user, "").arn)
+        if role is None:
+            return None
+        key_id, secret, token = self._derived(body)
+        return AccessKey(key_id, secret, principal(self._account, user, role, key_id), token, expires)
+
+    def _derived(self, body: str) -> tuple[str, str, str]:
+        """(id, secret, token) of a session."""
+        token = f"{body}.{_text(self.signing(f'session token {body}'))}"
+        letters = base64.b32encode(self.signing(f"session id {token}")).decode()
+        key_id = _SESSION_PREFIX + letters[: 20 - len(_SESSION_PREFIX)]
+        return key_id, base64.b64encode(self.signing(f"session secret {token}")[:30]).decode(), token
 
     def _take(self, held: Mapping[str, tuple[str, str]]) -> None:
         self._home = {
@@ -171,6 +190,15 @@ def principal(account: str, name: str, role: str, key_id: str = "") -> Principal
 def session_name(stream: str) -> str:
     """How a job's session is called: no user's name begins so."""
     return "SageMaker-" + stream.replace("/", "-").replace(":", "-")
+
+
+def _body(content: list[str | int]) -> str:
+    return _text(json.dumps(content, separators=(",", ":")).encode())
+
+
+def _content(body: str) -> list[Any]:
+    found: list[Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return found
 
 
 def _text(data: bytes) -> str:

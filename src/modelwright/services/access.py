@@ -82,6 +82,7 @@ _JOB = {
 }
 _NOT_OF_JOBS = re.compile(
     r"(Create|Delete|Update)(Project|Endpoint\w*|Domain|UserProfile|Space|App|Presigned\w*|Notebook\w*)"
+    r"|(Start|Stop)Notebook\w*"
 )
 _BUILD = {
     **_JOB,

@@ -64,6 +64,11 @@ class Context:
     behalf: tuple[str, ...] = ()
     """Whom the platform acts for: the ARNs of those who started, and who wrote, what it runs. All of them count."""
 
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """The ARNs of those whose act this is: the caller's, or those whom the platform acts for."""
+        return self.behalf or (self.principal.arn,)
+
 
 class Call(Protocol):
     """The door as the engine and others see it."""
@@ -138,12 +143,13 @@ _Asked = tuple[Context, str, str, Mapping[str, Any]]
 class _Permitted(AbstractContextManager[Outcome]):
     """One call, from the moment that it may to its end. A class, because every call passes here."""
 
-    __slots__ = ("_asked", "_guard", "_note", "_outcome", "_trail")
+    __slots__ = ("_asked", "_guard", "_note", "_noted", "_outcome", "_trail")
 
-    def __init__(self, guard: Guard | None, trail: Trail | None, asked: _Asked) -> None:
+    def __init__(self, guard: Guard | None, trail: Trail | None, asked: _Asked, noted: bool) -> None:
         self._guard = guard
         self._trail = trail
         self._asked = asked
+        self._noted = noted
         self._note: Note | None = None
         self._outcome = Outcome()
 
@@ -156,7 +162,7 @@ class _Permitted(AbstractContextManager[Outcome]):
                 if trail is not None:
                     trail.denied(*self._asked, error)
                 raise
-        if trail is not None:
+        if trail is not None and self._noted:
             self._note = trail.begin(*self._asked)
         return self._outcome
 
@@ -236,13 +242,14 @@ class Dispatcher:
         return outcome.result
 
     def permitted(
-        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]
+        self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], *, noted: bool = True
     ) -> AbstractContextManager[Outcome]:
         """Check that the caller may, and remember what comes of the block.
 
-        For what is done by other means than an operation (a push by git), too. Raises AwsError.
+        For what is done by other means than an operation (a push by git), too; what only leads up to it need not be
+        `noted`, except that it was refused. Raises AwsError.
         """
-        return _Permitted(self._guard, self._trail, (context, service, operation, parameters))
+        return _Permitted(self._guard, self._trail, (context, service, operation, parameters), noted)
 
     def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Whether the caller may. Asking is not remembered."""

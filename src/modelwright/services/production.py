@@ -8,8 +8,11 @@ They may start and stop gated pipelines, retry their stages and change what they
 
 The platform may do what those do who set it to work: they were asked when they did (to delete a stack that holds a
 gated pipeline is asked as the pipeline's deletion). What a pipeline deploys is asked of everybody, because a stack may
-bring a pipeline along. What this can't close: whoever may write the objects of an approved model or of a pipeline's
-artifacts in S3 changes what is deployed under an old approval, as on AWS without a bucket policy.
+bring a pipeline along. Objects in S3
+may be overwritten by whoever may write there, so what is approved is named by its ETag too: a model package notes its
+model data's, an execution its artifacts', and what has become another is not deployed (`objects.tags`). What this can't
+close: an ETag is an MD5, which two contents made for the purpose can share, and an image's tag can be moved to another
+image.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ LONGEST_TEXT = 256
 MOST_ITEMS = 20
 DEEPEST = 5
 _SECRET = re.compile(
-    r"secret|password|token|credential|authorization|environment(variables)?$|privatekey", re.IGNORECASE
+    r"secret|password|token|credential|authorization|environment(variables)?(override)?$|privatekey|apikey|authparameters",
+    re.IGNORECASE,
 )
 _TELLING = re.compile(r"(Arn|ARN|Id|Name|Status|Url|ETag|arn|Version)$")
 _SOURCES = {"cloudwatch": "monitoring", "codestar-connections": "codestar-connections"}
@@ -61,7 +62,8 @@ class AuditTrail:
         about = subject(service, operation, parameters, context.region, context.account)
         now, who, identity = self._now(), context.principal, str(uuid.uuid4())
         acts = who.role == SERVICE
-        user = context.behalf[0].rpartition("/")[2] if acts and context.behalf else who.name
+        named = [arn for arn in context.behalf if arn != who.arn]
+        user = named[0].rpartition("/")[2] if acts and named else who.name
         source = f"{_SOURCES.get(service, ACTION_PREFIXES.get(service, service))}.amazonaws.com"
         read_only = effect(service, operation) == "read"
         record: Document = {
@@ -158,7 +160,7 @@ def _identity(context: Context) -> Document:
     }
     if who.role == SERVICE:
         identity["invokedBy"] = "sagemaker.amazonaws.com"
-        identity["onBehalfOf"] = list(context.behalf)
+        identity["onBehalfOf"] = [arn for arn in context.behalf if arn != who.arn]
     return identity
 
 

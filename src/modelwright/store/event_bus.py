@@ -17,6 +17,7 @@ from typing import Any
 from modelwright.events.envelopes import DEFAULT_BUS, envelope
 from modelwright.events.patterns import Pattern, compile_pattern
 from modelwright.events.sagemaker import SOURCE, Change
+from modelwright.events.schedules import parse as parse_schedule
 from modelwright.store.database import Transaction
 from modelwright.store.history import Event, History
 from modelwright.store.resources import Query, find_resource, list_resources
@@ -27,6 +28,8 @@ CONNECTION = "EventConnection"
 API_DESTINATION = "ApiDestination"
 DELIVERY = "Delivery"
 """The kind of delivery streams; their names are `delivery/ID`."""
+TICK = "ScheduleTick"
+"""The kind of the streams `tick/ID`: the next time at which a scheduled rule is due."""
 LEASE_SECONDS = 60.0
 _PAGE = 500
 
@@ -97,7 +100,7 @@ class EventBus:
         for rule in candidates:
             if rule.pattern.matches(event):
                 for target in rule.targets:
-                    self._deliver(transaction, rule, target, event, time)
+                    self._deliver(transaction, rule.name, rule.arn, target, event, time)
         return identity
 
     def tell(self, transaction: Transaction, make: Callable[[], Change], time: float) -> None:
@@ -119,10 +122,49 @@ class EventBus:
         """A rule or its targets are changed by this transaction."""
         transaction.after_commit(self._forget)
 
+    def schedule(self, transaction: Transaction, rule: str, document: Mapping[str, Any], now: float) -> None:
+        """Write down when the rule (BUS/NAME) is due next. Its `_Schedule` has `Id`, and `Anchor`: when it began."""
+        schedule = document["_Schedule"]
+        due = parse_schedule(document["ScheduleExpression"]).after(now, schedule["Anchor"])
+        if due is not None:
+            data = {"Rule": rule, "Schedule": schedule["Id"], "Due": due}
+            self._history.open(
+                transaction,
+                f"tick/{uuid.uuid4()}",
+                TICK,
+                [Event("Created", data, now)],
+                lease_until=now + LEASE_SECONDS,
+            )
+
+    def fire(self, transaction: Transaction, rule: str, schedule: str, *, due: float, now: float) -> None:
+        """It is time: to each target AWS's `Scheduled Event`. Nothing, where the rule has another schedule by now."""
+        document = find_resource(transaction, RULE, rule, lock=True)
+        if document is None or document["State"] != "ENABLED" or document.get("_Schedule", {}).get("Id") != schedule:
+            return
+        event = envelope(
+            id=str(uuid.uuid4()),
+            source="aws.events",
+            detail_type="Scheduled Event",
+            detail={},
+            resources=[document["Arn"]],
+            account=self._account,
+            region=document["Arn"].split(":")[3],
+            time=due,
+        )
+        for target in document["_Targets"]:
+            self._deliver(transaction, document["Name"], document["Arn"], target, event, now)
+        self.schedule(transaction, rule, document, now)
+
     def _deliver(
-        self, transaction: Transaction, rule: _Rule, target: Mapping[str, Any], event: Mapping[str, Any], time: float
+        self,
+        transaction: Transaction,
+        rule_name: str,
+        rule_arn: str,
+        target: Mapping[str, Any],
+        event: Mapping[str, Any],
+        time: float,
     ) -> None:
-        data = {"Target": dict(target), "RuleName": rule.name, "RuleArn": rule.arn, "Event": event}
+        data = {"Target": dict(target), "RuleName": rule_name, "RuleArn": rule_arn, "Event": event}
         self._history.open(
             transaction,
             f"delivery/{uuid.uuid4()}",
@@ -165,7 +207,7 @@ def _all_rules(transaction: Transaction) -> Iterable[Mapping[str, Any]]:
 def _compiled(documents: Iterable[Mapping[str, Any]]) -> _Rules:
     rules: dict[tuple[str, str], list[_Rule]] = {}
     for document in documents:
-        if not document["_Targets"]:
+        if not document["_Targets"] or "EventPattern" not in document:
             continue
         pattern = compile_pattern(document["EventPattern"])
         rule = _Rule(document["Name"], document["Arn"], pattern, document["_Targets"])

@@ -26,6 +26,7 @@ from modelwright.studio import (
     images,
     jobs,
     models,
+    notebooks,
     pipelines,
     projects,
     settings,
@@ -83,6 +84,7 @@ class Studio:
             + endpoints.routes()
             + data.routes()
             + images.routes()
+            + notebooks.routes()
             + audit.routes()
             + settings.routes()
             + users.routes()

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from modelwright.errors import AwsError
 from modelwright.services.dispatch import Document
+from modelwright.studio.live import folder_stream
 from modelwright.studio.view import Route, View, link
 
 PER_PAGE = 200
@@ -120,6 +121,7 @@ async def folder(view: View) -> Response:
         objects=[each for each in found.get("Contents", []) if each["Key"] != prefix],
         next=found.get("NextContinuationToken"),
         search=search,
+        live=link("live", watch=folder_stream(bucket, prefix)),
     )
 
 

@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 PAUSE = 0.25
 """Seconds that pass at least between two messages of a connection: many commits make one."""
@@ -20,6 +21,8 @@ HEARTBEAT = 20.0
 """Seconds after which a silent connection says that it is still there."""
 LOG = "log:"
 """Before the name of a job's event stream: its log has new lines."""
+OBJECT = "object/"
+"""Before an object's bucket and key (quoted as in a URL): a folder is watched by what its keys begin with."""
 RESOURCE = "resource/"
 """Before a resource's kind and name: most have no event stream of their own."""
 
@@ -47,7 +50,7 @@ class Live:
 
     def wake(self, stream: str) -> None:
         """Something was appended to this stream. From any thread; returns at once."""
-        if self._loop is not None and not self._loop.is_closed():
+        if self._listeners and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._notify, stream)
 
     def wake_log(self, stream: str) -> None:
@@ -62,6 +65,11 @@ class Live:
         """Metrics have new points; pages watch `metrics/endpoint/NAME/`."""
         for name in {value for one in series for key, value in one.dimensions if key == "EndpointName"}:
             self.wake(f"{METRICS}{name}/")
+
+    def wake_object(self, bucket: str, key: str) -> None:
+        """An object was written or deleted; pages watch what `folder_stream` says."""
+        if self._listeners:
+            self.wake(folder_stream(bucket, key))
 
     def close(self) -> None:
         """End every connection: the server stops. From the event loop."""
@@ -105,6 +113,11 @@ class Live:
                 await asyncio.sleep(PAUSE)
         finally:
             self._listeners.discard(listener)
+
+
+def folder_stream(bucket: str, prefix: str) -> str:
+    """What a page of a folder watches."""
+    return f"{OBJECT}{bucket}/{quote(prefix)}"
 
 
 class _Listener:

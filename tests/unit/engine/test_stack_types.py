@@ -218,3 +218,21 @@ def test_an_unknown_property_is_named(cloud):
         assert stack["StackStatus"] == "ROLLBACK_COMPLETE", kind
         assert any("Nonsense" in reason for _, status, reason in cloud.reasons("s") if status == "CREATE_FAILED"), kind
         cloud.delete("s")
+
+
+def test_a_package_group_with_a_policy(cloud):
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow"}]}
+    fine(cloud.create("s", template(A=group("g", ModelPackageGroupPolicy=policy))))
+
+    def there():
+        return json.loads(
+            cloud.of("sagemaker", "GetModelPackageGroupPolicy", ModelPackageGroupName="g")["ResourcePolicy"]
+        )
+
+    assert there() == policy
+    fine(cloud.update("s", template(A=group("g", ModelPackageGroupPolicy={**policy, "Id": "2"}))))
+    assert there()["Id"] == "2"
+    fine(cloud.update("s", template(A=group("g"))))
+    with pytest.raises(AwsError, match="has no resource policy"):
+        there()
+    fine(cloud.delete("s"))

@@ -2,7 +2,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelwright.events import wildcards
@@ -270,6 +270,7 @@ def as_pattern(value):
     return {k: as_pattern(v) if isinstance(v, dict) else [v] for k, v in value.items() if v != {}}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(objects)
 def test_an_event_matches_the_pattern_of_its_own_values(event):
     asked = as_pattern(event)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelwright.errors import AwsError
-from modelwright.objects.attributes import Attributes, Condition
+from modelwright.objects.attributes import ALWAYS, Attributes, Condition
 from modelwright.objects.directory import DirectoryStore
 
 HARD_KEYS = [
@@ -330,6 +330,24 @@ def test_files_are_copied_or_taken(store, tmp_path):
     assert store.read("bucket", "copied") == store.read("bucket", "moved")
 
 
+def test_a_file_is_gone_only_when_it_is_stored(store, tmp_path, monkeypatch):
+    source = tmp_path / "model.tar.gz"
+    source.write_bytes(b"the only copy")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_commit", _die)
+        with pytest.raises(KeyboardInterrupt):
+            store.put_file("bucket", "k", source, move=True)
+    assert source.read_bytes() == b"the only copy"
+    store.put_file("bucket", "k", source, move=True)
+    assert store.read("bucket", "k") == b"the only copy"
+    assert not source.exists()
+
+
+def _die(*_):
+    """As a process does that is killed there."""
+    raise KeyboardInterrupt
+
+
 def test_a_file_with_other_links_is_not_taken(store, tmp_path):
     source, other = tmp_path / "one", tmp_path / "two"
     source.write_bytes(b"before")
@@ -363,3 +381,19 @@ def test_threads_that_end_give_their_connections_back(store):
         reader.start()
         reader.join()
     assert len(store._index._connections) < 10
+
+
+def test_watchers_hear_of_every_write_and_deletion(store):
+    heard = []
+    store.watch(lambda bucket, key: heard.append((bucket, key)))
+    store.create_bucket("watched", "us-east-1")
+    store.put_bytes("watched", "a/b", b"x")
+    store.delete_many("watched", [("a/b", ALWAYS), ("none", ALWAYS)])
+    assert heard == [("watched", "a/b")] * 2
+
+
+def test_a_bucket_that_somebody_else_made_a_moment_ago_is_known(store):
+    store.create_bucket("race", "us-east-1")
+    store.buckets._known = {}  # as it is for a moment between the maker's commit and its reading
+    assert not store.create_bucket("race", "us-east-1")
+    store.put_bytes("race", "a", b"x")

@@ -75,7 +75,10 @@ def test_lists_go_by_pages(events):
 def test_what_of_rules_is_refused(events):
     refused(events, "PutRule", "ValidationException", Name="r")
     refused(events, "PutRule", "InvalidEventPatternException", Name="r", EventPattern="{")
-    refused(events, "PutRule", "UnsupportedOperation", Name="r", ScheduleExpression="rate(5 minutes)")
+    refused(events, "PutRule", "ValidationException", Name="r", ScheduleExpression="rate(5 minute)")
+    refused(events, "PutRule", "ValidationException", Name="r", ScheduleExpression="cron(0 0 1 1 ? 2020)")
+    events("CreateEventBus", Name="other")
+    refused(events, "PutRule", "ValidationException", Name="r", EventBusName="other", ScheduleExpression="rate(1 day)")
     refused(events, "PutRule", "ResourceNotFoundException", Name="r", EventPattern=PATTERN, EventBusName="none")
     refused(events, "PutTargets", "ResourceNotFoundException", Rule="r", Targets=[{"Id": "1", "Arn": GROUP}])
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from modelwright.errors import ConflictException, UnsupportedOperation, ValidationException
+from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from support.doors import IDENTITY, IMAGE, REGION, package
 
 PREFIX = f"arn:aws:sagemaker:{REGION}:111122223333:"
@@ -307,3 +307,33 @@ def test_batch(door, register):
     assert result["BatchDescribeModelPackageErrorMap"] == {
         arn(9): {"ErrorCode": "ValidationException", "ErrorResponse": f"ModelPackage {arn(9)} does not exist."}
     }
+
+
+def test_model_data_is_noted_by_its_etag_and_what_has_changed_is_not_approved(door):
+    door("CreateModelPackageGroup", ModelPackageGroupName="tagged")
+    door.objects.known |= {("bkt", "m.tar.gz"): "one", ("bkt", "p/a"): "x", ("bkt", "p/b"): "y"}
+    source = {"S3Uri": "s3://bkt/p/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    containers = [
+        {"Image": "i", "ModelDataUrl": "s3://bkt/m.tar.gz"},
+        {"Image": "i", "ModelDataSource": {"S3DataSource": source}},
+        {"Image": "i", "ModelDataUrl": "s3://bkt/missing"},
+    ]
+    specification = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+    arn = door(
+        "CreateModelPackage",
+        ModelPackageGroupName="tagged",
+        InferenceSpecification={**specification, "Containers": containers},
+    )["ModelPackageArn"]
+
+    def tags():
+        found = door("DescribeModelPackage", ModelPackageName=arn)["InferenceSpecification"]["Containers"]
+        return [each.get("ModelDataETag") for each in found]
+
+    one, prefix, missing = tags()
+    assert (one, prefix[-2:], missing) == ("one", "-2", None)
+    door.objects.known[("bkt", "p/b")] = "z"
+    with pytest.raises(AwsError, match="has changed since it was registered"):
+        door("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    door.objects.known |= {("bkt", "p/b"): "y", ("bkt", "missing"): "late"}
+    door("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    assert tags() == ["one", prefix, "late"]

@@ -11,6 +11,7 @@ from modelwright.store.resources import insert_resource
 
 ACCOUNT = "111122223333"
 PACKAGE = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/poses/1"
+CHANGES = f"arn:aws:cloudformation:eu-west-1:{ACCOUNT}:changeSet/x/1-2"
 
 
 def action(name, category, provider, order=1, **configuration):
@@ -39,6 +40,7 @@ def rule(tmp_path):
             insert_resource(transaction, "CodePipeline", each["name"], {"pipeline": each}, created=1.0)
         held = [{"ResourceType": "AWS::SageMaker::Endpoint", "PhysicalResourceId": f"arn:aws:x:endpoint/{'Pose-Prod'}"}]
         insert_resource(transaction, "Stack", "prod", {"_Resources": held}, created=1.0)
+        insert_resource(transaction, "ChangeSet", "1/x", {"StackName": "prod"}, created=1.0, arn=CHANGES)
         held = [{"ResourceType": "AWS::CodePipeline::Pipeline", "PhysicalResourceId": "pose-deploy"}]
         insert_resource(transaction, "Stack", f"SC-{ACCOUNT}-pp-1", {"_Resources": held}, created=1.0)
         arn = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:project/pose"
@@ -67,6 +69,11 @@ ROUND = [
     ("cloudformation", "UpdateStack", {"StackName": "prod"}),
     ("cloudformation", "DeleteStack", {"StackName": f"arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/prod/1-2"}),
     ("cloudformation", "ExecuteChangeSet", {"StackName": "prod", "ChangeSetName": "x"}),
+    ("cloudformation", "ExecuteChangeSet", {"ChangeSetName": CHANGES}),
+    ("cloudformation", "CancelUpdateStack", {"StackName": "prod"}),
+    ("cloudformation", "ContinueUpdateRollback", {"StackName": "prod"}),
+    ("cloudformation", "RollbackStack", {"StackName": "prod"}),
+    ("cloudformation", "UpdateTerminationProtection", {"StackName": "prod", "EnableTerminationProtection": False}),
     ("cloudformation", "DeleteStack", {"StackName": f"SC-{ACCOUNT}-pp-1"}),
     ("sagemaker", "UpdateEndpoint", {"EndpointName": "pose-prod"}),
     ("sagemaker", "DeleteEndpoint", {"EndpointName": "Pose-Prod"}),

@@ -114,3 +114,17 @@ def test_a_page_is_told_of_its_endpoints_metrics_and_instances():
         await messages.aclose()
 
     asyncio.run(main())
+
+
+def test_a_folder_is_told_of_what_lies_in_it():
+    async def main():
+        live = Live()
+        messages = live.messages([module.folder_stream("data", "my run/a")], "", None, "")
+        await take(messages, 2)
+        live.wake_object("data", "my run/b/other.txt")
+        live.wake_object("data2", "my run/a/file.txt")
+        live.wake_object("data", "my run/a/deep/file.txt")
+        assert kinds(await take(messages, 1)) == ["changed"]
+        await messages.aclose()
+
+    asyncio.run(main())

@@ -462,3 +462,47 @@ def test_pages_are_light(user):
     assert len(parts) == 5
     weight = len(page.content) + sum(len(user("GET", part).content) for part in parts)
     assert weight <= 300 * 1024
+
+
+def test_home_tells_of_deployments_builds_and_endpoints(user, monkeypatch):
+    """As the services tell them; the engine that would run them is not there."""
+    endpoint(user)
+    page = user.get("/").text
+    assert 'href="/studio/endpoints/' in page
+    shown = {"codepipeline": "ListPipelines", "codebuild": "ListBuilds"}
+    told = {
+        "ListPipelines": {"pipelines": [{"name": "deploy"}]},
+        "ListPipelineExecutions": {"pipelineExecutionSummaries": [{"status": "Failed", "startTime": 5.0}]},
+        "GetPipelineState": {"pipelineName": "deploy", "stageStates": []},
+        "ListBuilds": {"ids": ["p:1"]},
+        "BatchGetBuilds": {
+            "builds": [
+                {"buildStatus": status, "projectName": f"build-{number}", "startTime": 6.0, **more}
+                for number, (status, more) in enumerate(
+                    [
+                        ("IN_PROGRESS", {"initiator": "codepipeline/deploy"}),
+                        ("TIMED_OUT", {}),
+                        ("SUCCEEDED", {}),
+                        ("FAILED", {"initiator": "codepipeline/deploy"}),
+                    ]
+                )
+            ]
+        },
+    }
+    door = user.platform.dispatcher
+    asked = door.acall
+
+    async def acall(context, service, operation, parameters):
+        return told[operation] if service in shown else await asked(context, service, operation, parameters)
+
+    monkeypatch.setattr(door, "acall", acall)
+    page = user.get("/").text
+    running, failed = (page.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0] for title in TITLES)
+    assert 'href="/studio/deployments/deploy">build-0</a>' in running
+    assert 'href="/studio/deployments/deploy">deploy</a>' in failed
+    assert "build-1" in failed
+    assert "build-2" not in page
+    assert "build-3" not in page, "its deployment says it"
+
+
+TITLES = ("Running", "Failed last")

@@ -8,6 +8,7 @@ from string import Formatter
 import pytest
 
 import modelwright.studio
+from modelwright.projects.catalog import Catalog
 from modelwright.studio import application, endpoint_metrics, joblogs, origins, outline, plots, texts
 from modelwright.studio.korean import KOREAN
 
@@ -68,6 +69,13 @@ def in_modules():
     return found - {""}
 
 
+def of_templates():
+    """What Modelwright's own project templates say of themselves, and of what they ask for."""
+    templates = Catalog(Path("there is none")).templates()
+    asked = (rules for each in templates for name, rules in each.parameters.items() if not name.startswith("SageMaker"))
+    return {each.description for each in templates} | {rules["Description"] for rules in asked}
+
+
 def in_tables():
     return {
         *(text for _, text in texts.STATUSES.values()),
@@ -75,12 +83,14 @@ def in_tables():
         texts.SECONDS, texts.MINUTES, texts.HOURS,
         *(kind.label for kind in joblogs.KINDS.values()),
         *outline._WRONG.values(),
+        *("Deployment", "Build", "Endpoint"),
         *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
         *(label for table in (endpoint_metrics.ERRORS, endpoint_metrics.LATENCIES) for _, label in table),
         *(each.label for each in endpoint_metrics.RANGES),
         "Production", "Staging",
+        *of_templates(),
         *(application._heading(status) for status in (400, 401, 403, 404, 405, 500)),
         "A value is needed.", "Choose one of: {choices}", "This value can't be used.",
         "String", "Integer", "Float", "Boolean",

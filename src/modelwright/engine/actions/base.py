@@ -21,7 +21,7 @@ from modelwright.lifecycles.codepipeline_state import ActionRun
 from modelwright.objects.base import ObjectStore
 
 Place = Mapping[str, str]
-"""`{"bucket": ..., "key": ...}` of an artifact."""
+"""`{"bucket": ..., "key": ...}` of an artifact, and its `etag` once it has been made."""
 
 
 class ActionFailed(ModelwrightError):
@@ -116,6 +116,20 @@ def no_archive(repository: str, commit: str, target: Path) -> None:
     raise InternalFailure(f"there is nobody who could write the commit {commit} of {repository} to {target}")
 
 
+def check_tag(artifact: str, place: Place, found: str | None) -> None:
+    """Raises ActionFailed when an artifact isn't what it was when it was made."""
+    if found != place["etag"]:
+        raise ActionFailed(
+            f"The artifact '{artifact}' (s3://{place['bucket']}/{place['key']}) is not what was made in this "
+            f"execution: its ETag was {place['etag']} and is {found or 'gone'} now. Release the change again.",
+            "ConfigurationError",
+        )
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
 class Artifacts:
     """Files in artifacts, which are zip archives in S3."""
 
@@ -128,8 +142,11 @@ class Artifacts:
             raise ActionFailed(f"'{artifact}' is none of the action's input artifacts.", "ConfigurationError")
         place = task.inputs[artifact]
         try:
-            with zipfile.ZipFile(self._objects.path(place["bucket"], place["key"])) as archive:
-                return archive.read(path)
+            with self._objects.path(place["bucket"], place["key"]).open("rb") as stored:
+                if "etag" in place:  # compared with the bytes that are read: the object may be another by now
+                    check_tag(artifact, place, hashlib.file_digest(stored, _md5).hexdigest())
+                with zipfile.ZipFile(stored) as archive:
+                    return archive.read(path)
         except KeyError:
             raise ActionFailed(f"The artifact '{artifact}' has no file '{path}'.", "ConfigurationError") from None
         except zipfile.BadZipFile:

@@ -232,9 +232,10 @@ def _is_of(kind: str, pattern: str) -> bool:
     return kind == pattern or (pattern.endswith("*") and kind.startswith(pattern[:-1]))
 
 
-def token_of(parameters: Mapping[str, Any]) -> Document:
-    """What DescribeStackEvents tells of each event of this request."""
-    return {"Token": parameters["ClientRequestToken"]} if "ClientRequestToken" in parameters else {}
+def request_of(context: Context, parameters: Mapping[str, Any]) -> Document:
+    """Who asks, and the token that DescribeStackEvents tells of each event of this request."""
+    token = {"Token": parameters["ClientRequestToken"]} if "ClientRequestToken" in parameters else {}
+    return {"By": list(context.actors), **token}
 
 
 def about(parameters: Mapping[str, Any], template: Template, plan: plans.Plan, body: str) -> Document:

@@ -22,7 +22,7 @@ from modelwright.services.cloudformation.base import (
     look,
     page_of,
     public,
-    token_of,
+    request_of,
 )
 from modelwright.services.cloudformation.stacks import changed, check_updatable, new_stack, place
 from modelwright.services.dispatch import Context, Document, operation
@@ -106,6 +106,7 @@ class ChangeSets(CloudFormation):
                 "_Name": _key(stack, name),
                 "_Token": parameters.get("ClientToken"),
                 "_Type": "CREATE" if creating else "UPDATE",
+                "_By": list(context.actors),
                 "_Changes": found,
                 **{key: value for key, value in told.items() if key != "Description"},
             }
@@ -208,7 +209,8 @@ class ChangeSets(CloudFormation):
             if "_Description" in found:
                 told["Description"] = found["_Description"]
             document = {**changed(stack, told), "DisableRollback": failing == "DO_NOTHING"}
-            data = {"Plan": found["_Plan"], "OnFailure": failing, **token_of(parameters)}
+            data = {"Plan": found["_Plan"], "OnFailure": failing, **request_of(context, parameters)}
+            data["By"] = [*found.get("_By", []), *data["By"]]
             self._take(transaction, found, now)
             if creating:
                 data |= place(stack, context) | {"Region": stack["StackId"].split(":")[3]}

@@ -14,7 +14,7 @@ from modelwright.templates.problems import TemplateError
 class StackResources(CloudFormation):
     """DescribeStackResource(s), ListStackResources."""
 
-    @operation("DescribeStackResources", quick=True)
+    @operation("DescribeStackResources", quick=lambda parameters: "StackName" in parameters)
     def describe_all(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Of a stack, or of the stack that a resource belongs to."""
         name, physical = parameters.get("StackName"), parameters.get("PhysicalResourceId")

@@ -21,7 +21,7 @@ from modelwright.services.cloudformation.base import (
     importers,
     look,
     public,
-    token_of,
+    request_of,
 )
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
@@ -112,7 +112,7 @@ class Stacks(CloudFormation):
             document["DisableRollback"] = failing == "DO_NOTHING"
             arn = document["StackId"]
             insert_resource(transaction, KIND, name, document, created=now, arn=arn, status="CREATE_IN_PROGRESS")
-            data = {**place(stack, context), "Plan": made, "OnFailure": failing, **token_of(parameters)}
+            data = {**place(stack, context), "Plan": made, "OnFailure": failing, **request_of(context, parameters)}
             event = Event("CreateRequested", data, now)
             self.history.open(transaction, document["_Stream"], KIND, [event], lease_until=now + LEASE_SECONDS)
         return {"StackId": arn}
@@ -133,12 +133,12 @@ class Stacks(CloudFormation):
             document = {**changed(stack, told), "LastUpdatedTime": self.now()}
             failing = on_failure(parameters)
             document["DisableRollback"] = failing == "DO_NOTHING"
-            data = {"Plan": made, "OnFailure": failing, **token_of(parameters)}
+            data = {"Plan": made, "OnFailure": failing, **request_of(context, parameters)}
             self.request(transaction, document, "UpdateRequested", data, "UPDATE_IN_PROGRESS")
         return {"StackId": stack["StackId"]}
 
     @operation("DeleteStack", members=DELETE_MEMBERS)
-    def delete(self, _: Context, parameters: dict[str, Any]) -> Document:
+    def delete(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Deleting one that there is not is no error; one that is being created is deleted when that has stopped."""
         with self.database.write() as transaction:
             stack = look(transaction, parameters["StackName"])
@@ -159,12 +159,12 @@ class Stacks(CloudFormation):
             if unknown:
                 raise TemplateError(f"Stack [{stack['StackName']}] has no resources [{', '.join(unknown)}] to retain.")
             check_exports_unused(transaction, stack)
-            data = {"Retain": retain, **token_of(parameters)}
+            data = {"Retain": retain, **request_of(context, parameters)}
             self.request(transaction, stack, "DeleteRequested", data, "DELETE_IN_PROGRESS")
         return {}
 
     @operation("CancelUpdateStack")
-    def cancel(self, _: Context, parameters: dict[str, Any]) -> Document:
+    def cancel(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The update stops where it is, and is taken back."""
         with self.database.write() as transaction:
             stack = find_stack(transaction, parameters["StackName"])
@@ -173,11 +173,11 @@ class Stacks(CloudFormation):
                     "CancelUpdateStack cannot be called from current stack status: "
                     f"{stack['StackName']} is in {stack['StackStatus']}."
                 )
-            self.request(transaction, stack, "CancelRequested", token_of(parameters), "UPDATE_IN_PROGRESS")
+            self.request(transaction, stack, "CancelRequested", request_of(context, parameters), "UPDATE_IN_PROGRESS")
         return {}
 
     @operation("ContinueUpdateRollback", members=CONTINUE_MEMBERS)
-    def continue_rollback(self, _: Context, parameters: dict[str, Any]) -> Document:
+    def continue_rollback(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Try the rest of a failed rollback again, or leave some of it as it is (`ResourcesToSkip`)."""
         with self.database.write() as transaction:
             stack = find_stack(transaction, parameters["StackName"])
@@ -198,12 +198,12 @@ class Stacks(CloudFormation):
                     f"ResourcesToSkip [{', '.join(wrong)}] are not in the state UPDATE_FAILED; "
                     f"[{', '.join(sorted(failed))}] are."
                 )
-            data = {"Skip": skip, **token_of(parameters)}
+            data = {"Skip": skip, **request_of(context, parameters)}
             self.request(transaction, stack, "ContinueRequested", data, "UPDATE_ROLLBACK_IN_PROGRESS")
         return {}
 
     @operation("RollbackStack", members=ROLLBACK_MEMBERS)
-    def rollback(self, _: Context, parameters: dict[str, Any]) -> Document:
+    def rollback(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Take back what has failed with DisableRollback."""
         with self.database.write() as transaction:
             stack = find_stack(transaction, parameters["StackName"])
@@ -214,7 +214,7 @@ class Stacks(CloudFormation):
                     f"Stack:{stack['StackId']} is in {stack['StackStatus']} state and can not be rolled back: it must "
                     "be in CREATE_FAILED or UPDATE_FAILED."
                 )
-            data = {"Status": status, **token_of(parameters)}
+            data = {"Status": status, **request_of(context, parameters)}
             self.request(transaction, stack, "RollbackRequested", data, status)
         return {"StackId": stack["StackId"]}
 
@@ -228,7 +228,7 @@ class Stacks(CloudFormation):
             replace_resource(transaction, KIND, stack["StackName"], changed, modified=self.now())
         return {"StackId": stack["StackId"]}
 
-    @operation("DescribeStacks", quick=True)
+    @operation("DescribeStacks", quick=lambda parameters: "StackName" in parameters)
     def describe(self, _: Context, parameters: dict[str, Any]) -> Document:
         with self.database.read() as transaction:
             if "StackName" in parameters:
@@ -236,7 +236,7 @@ class Stacks(CloudFormation):
             there = Condition("StackStatus", "not-equals", "DELETE_COMPLETE")
             return _page(transaction, "Stacks", public, parameters, (there,))
 
-    @operation("ListStacks", quick=True)
+    @operation("ListStacks")
     def list(self, _: Context, parameters: dict[str, Any]) -> Document:
         """Deleted ones too, unless the filter says otherwise."""
         wanted = parameters.get("StackStatusFilter")

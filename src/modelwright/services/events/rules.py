@@ -1,11 +1,14 @@
-"""Rules: which events of a bus go to which targets. The targets are a part of their rule's document."""
+"""Rules: which events of a bus, or which times, go to which targets. These are a part of their rule's document."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from modelwright.errors import ValidationException
+from modelwright.events.envelopes import DEFAULT_BUS
 from modelwright.events.patterns import compile_pattern
+from modelwright.events.schedules import parse
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.events.base import (
     MOST_RULES,
@@ -18,8 +21,9 @@ from modelwright.services.events.base import (
     page_query,
     rule_arn,
 )
-from modelwright.services.members import HONOURED, Table, recorded, refused
+from modelwright.services.members import HONOURED, Table, recorded
 from modelwright.services.sagemaker.base import pick
+from modelwright.store.database import Transaction
 from modelwright.store.event_bus import RULE
 from modelwright.store.resources import (
     Query,
@@ -34,7 +38,7 @@ from modelwright.store.resources import (
 
 PUT_MEMBERS: Table = {
     "Name": HONOURED,
-    "ScheduleExpression": refused("Rules are started by events here, not by time: use an EventPattern."),
+    "ScheduleExpression": HONOURED,
     "EventPattern": HONOURED,
     "State": HONOURED,
     "Description": HONOURED,
@@ -44,6 +48,9 @@ PUT_MEMBERS: Table = {
 }
 
 
+_GIVEN = ("EventPattern", "ScheduleExpression", "Description", "RoleArn")
+
+
 class Rules(EventsService):
     """PutRule and what belongs to it."""
 
@@ -51,9 +58,12 @@ class Rules(EventsService):
     def put(self, context: Context, parameters: dict[str, Any]) -> Document:
         """Create or change a rule; its targets stay, tags are taken when it is created only."""
         name, bus, now = parameters["Name"], bus_name(parameters), self.now()
-        if "EventPattern" not in parameters:
+        if not parameters.get("EventPattern") and not parameters.get("ScheduleExpression"):
             raise ValidationException("Parameter(s) EventPattern or ScheduleExpression must be specified.")
-        compile_pattern(parameters["EventPattern"])
+        if parameters.get("EventPattern"):
+            compile_pattern(parameters["EventPattern"])
+        if parameters.get("ScheduleExpression"):
+            _check_schedule(parameters["ScheduleExpression"], bus, now)
         arn, state = rule_arn(context, bus, name), parameters.get("State", "ENABLED")
         if state not in ("ENABLED", "DISABLED"):
             raise ValidationException(f"State {state}: there are no events of CloudTrail here; use ENABLED.")
@@ -66,9 +76,10 @@ class Rules(EventsService):
                 "State": state,
                 "EventBusName": bus,
                 "CreatedBy": context.account,
-                **pick(parameters, "EventPattern", "Description", "RoleArn"),
+                **{key: value for key, value in pick(parameters, *_GIVEN).items() if value},
                 "_Targets": present["_Targets"] if present else [],
             }
+            self._schedule(transaction, document, present, now)
             if present is not None:
                 replace_resource(transaction, RULE, f"{bus}/{name}", document, modified=now, status=state)
             else:
@@ -93,7 +104,16 @@ class Rules(EventsService):
         with self.database.read() as transaction:
             check_bus(transaction, bus)
             page = list_resources(transaction, page_query(RULE, parameters, parent=bus, name_prefix=prefix))
-        members = ("Name", "Arn", "EventPattern", "State", "Description", "RoleArn", "EventBusName")
+        members = (
+            "Name",
+            "Arn",
+            "EventPattern",
+            "State",
+            "Description",
+            "ScheduleExpression",
+            "RoleArn",
+            "EventBusName",
+        )
         return answer("Rules", page, lambda rule: pick(rule, *members))
 
     @operation("EnableRule")
@@ -122,7 +142,29 @@ class Rules(EventsService):
     def _switch(self, parameters: dict[str, Any], state: str) -> Document:
         name, bus = parameters["Name"], bus_name(parameters)
         with self.database.write() as transaction:
-            rule = {**find_rule(transaction, bus, name, lock=True), "State": state}
-            replace_resource(transaction, RULE, f"{bus}/{name}", rule, modified=self.now(), status=state)
+            now, present = self.now(), find_rule(transaction, bus, name, lock=True)
+            rule = {**present, "State": state}
+            self._schedule(transaction, rule, present, now)
+            replace_resource(transaction, RULE, f"{bus}/{name}", rule, modified=now, status=state)
             self.events.changed(transaction)
         return {}
+
+    def _schedule(self, transaction: Transaction, document: Document, present: Document | None, now: float) -> None:
+        """Begin the schedule of a rule that is enabled, or go on with the one it has. Its end needs nothing: what was
+        written down for another schedule comes to nothing when it is due."""
+        document.pop("_Schedule", None)
+        if "ScheduleExpression" not in document or document["State"] != "ENABLED":
+            return
+        before = present or {}
+        if "_Schedule" in before and before["ScheduleExpression"] == document["ScheduleExpression"]:
+            document["_Schedule"] = before["_Schedule"]
+            return
+        document["_Schedule"] = {"Id": str(uuid.uuid4()), "Anchor": now}
+        self.events.schedule(transaction, f"{document['EventBusName']}/{document['Name']}", document, now)
+
+
+def _check_schedule(text: str, bus: str, now: float) -> None:
+    if bus != DEFAULT_BUS:
+        raise ValidationException("ScheduleExpression is supported only on the default event bus.")
+    if parse(text).after(now, now) is None:
+        raise ValidationException(f"Parameter ScheduleExpression is not valid: {text} lies wholly in the past.")

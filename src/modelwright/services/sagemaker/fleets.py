@@ -95,7 +95,7 @@ def resolve_containers(transaction: Transaction, model: Document, instance_type:
             f"The model '{model['ModelName']}' has {len(resolved)} containers with those of its model packages; "
             f"{CONTAINER_LIMIT} are the most."
         )
-    members = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
+    members = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "ModelDataETag", "Environment")
     return [{member: each[member] for member in members if member in each} for each in resolved]
 
 

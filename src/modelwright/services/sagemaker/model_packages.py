@@ -2,19 +2,21 @@
 
 A versioned package gets the next number of its group: without gaps under concurrency, never one that a deleted
 package had. Registering checks and records; nothing is validated by running it (AWS does that only on request, which
-is refused), so a package is Completed at once.
+is refused), so a package is Completed at once. Its model data is noted by its ETag: nothing else is deployed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.events import sagemaker as changes
+from modelwright.objects.base import ObjectStore
+from modelwright.objects.tags import model_data_tag
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
@@ -29,7 +31,9 @@ from modelwright.services.sagemaker.base import (
 from modelwright.services.sagemaker.checks import NO_ENCRYPTION, check_s3_uri, check_unique
 from modelwright.services.sagemaker.models import MODEL_DATA
 from modelwright.services.sagemaker.package_names import GROUP, PACKAGE, find_group, find_package, package_name
-from modelwright.store.database import Transaction
+from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
+from modelwright.store.history import History
 from modelwright.store.resources import (
     Condition,
     Query,
@@ -134,6 +138,18 @@ UPDATE_MEMBERS: Table = {
 class ModelPackages(SageMakerService):
     """CreateModelPackage and what belongs to it."""
 
+    def __init__(
+        self,
+        *,
+        database: Database,
+        history: History,
+        now: Callable[[], float],
+        events: EventBus,
+        objects: ObjectStore,
+    ) -> None:
+        super().__init__(database=database, history=history, now=now, events=events)
+        self._objects = objects
+
     @operation("CreateModelPackage", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
         """A version of a group, or a package of its own.
@@ -142,6 +158,7 @@ class ModelPackages(SageMakerService):
         """
         _check(parameters)
         versioned = "ModelPackageGroupName" in parameters
+        given = self._tagged(parameters)
         with self.database.write() as transaction:
             group = None
             if versioned:
@@ -151,7 +168,7 @@ class ModelPackages(SageMakerService):
                 return {"ModelPackageArn": earlier["ModelPackageArn"]}
             now = self.now()
             document = {
-                **{key: value for key, value in parameters.items() if key not in ("Tags", "ClientToken")},
+                **{key: value for key, value in given.items() if key not in ("Tags", "ClientToken")},
                 "CertifyForMarketplace": False,
                 "CreationTime": now,
                 "CreatedBy": user_context(context),
@@ -225,6 +242,9 @@ class ModelPackages(SageMakerService):
                 )
             changed = _updated(package, parameters)
             _check_specifications(changed)
+            if changed.get("ModelApprovalStatus") == "Approved" != package.get("ModelApprovalStatus"):
+                self._check_tags(changed)
+            changed = self._tagged(changed)
             changed |= {"LastModifiedTime": now, "LastModifiedBy": user_context(context)}
             replace_resource(
                 transaction,
@@ -245,6 +265,36 @@ class ModelPackages(SageMakerService):
             package = find_package(transaction, parameters["ModelPackageName"], lock=True)
             delete_resource(transaction, PACKAGE, package_name(package))
         return {}
+
+    def _tagged(self, package: Mapping[str, Any]) -> Document:
+        """The package with the ETags of its model data as it is now, where they aren't known yet."""
+
+        def specification(each: Mapping[str, Any]) -> Document:
+            return {**each, "Containers": [container(one) for one in each["Containers"]]}
+
+        def container(one: Mapping[str, Any]) -> Document:
+            tag = one.get("ModelDataETag") or model_data_tag(self._objects, one)
+            return {**one, "ModelDataETag": tag} if tag else dict(one)
+
+        found = dict(package)
+        if "InferenceSpecification" in found:
+            found["InferenceSpecification"] = specification(found["InferenceSpecification"])
+        if "AdditionalInferenceSpecifications" in found:
+            found["AdditionalInferenceSpecifications"] = [
+                specification(each) for each in found["AdditionalInferenceSpecifications"]
+            ]
+        return found
+
+    def _check_tags(self, package: Document) -> None:
+        """Raises ValidationException when what is to be approved isn't what was registered."""
+        for specification in _specifications(package).values():
+            for container in specification["Containers"]:
+                known, found = container.get("ModelDataETag"), model_data_tag(self._objects, container)
+                if known and found and found != known:
+                    raise ValidationException(
+                        f"The model data of {package['ModelPackageArn']} has changed since it was registered: its ETag "
+                        f"was {known} and is {found} now. Register it as a new version."
+                    )
 
     def _insert_unversioned(self, transaction: Transaction, context: Context, document: Document, now: float) -> str:
         name = document["ModelPackageName"]
@@ -321,16 +371,22 @@ def _check_specifications(package: Mapping[str, Any]) -> None:
             f"{MOST_ADDITIONAL_SPECIFICATIONS}."
         )
     check_unique([each["Name"] for each in additional], "AdditionalInferenceSpecifications", "Name")
-    specifications = {f"AdditionalInferenceSpecifications[{i}]": each for i, each in enumerate(additional)}
-    if "InferenceSpecification" in package:
-        specifications["InferenceSpecification"] = package["InferenceSpecification"]
-    for path, specification in specifications.items():
+    for path, specification in _specifications(package).items():
         for i, container in enumerate(specification["Containers"]):
             where = f"{path}.Containers[{i}]"
             if "Image" not in container:
                 raise ValidationException(f"{where}.Image is missing.")
             if "ModelDataUrl" in container:
                 check_s3_uri(container["ModelDataUrl"], f"{where}.ModelDataUrl")
+
+
+def _specifications(package: Mapping[str, Any]) -> dict[str, Document]:
+    """All inference specifications, by where they are."""
+    additional = package.get("AdditionalInferenceSpecifications", [])
+    found: dict[str, Document] = {f"AdditionalInferenceSpecifications[{i}]": each for i, each in enumerate(additional)}
+    if "InferenceSpecification" in package:
+        found["InferenceSpecification"] = package["InferenceSpecification"]
+    return found
 
 
 def _updated(package: Document, parameters: Mapping[str, Any]) -> Document:

@@ -104,7 +104,7 @@ def add_version(
         "PipelineVersionId": number,
         "CreationTime": now,
         "_PipelineDefinition": definition,
-        "_WrittenBy": context.principal.arn,
+        "_WrittenBy": list(context.actors),
     }
     insert_resource(transaction, KIND, f"{name}/{number}", version, created=now, parent=name)
 

@@ -88,6 +88,7 @@
       const newLog = part.querySelector("#log");
       if (newLog && (everything || !place || place[1])) toTheEnd(newLog);
       else if (newLog) newLog.scrollTop = place[0];
+      for (const each of part.querySelectorAll("[data-tail]")) toTheEnd(each);
     }
     document.dispatchEvent(new Event("parts"));
   }
@@ -223,5 +224,6 @@
   times(document);
   setInterval(() => tick(document), 1000); // counts, asks nobody
   toTheEnd(document.getElementById("log"));
+  for (const each of document.querySelectorAll("[data-tail]")) toTheEnd(each);
   connect();
 })();

@@ -1,0 +1,187 @@
+"""Notebook instances by boto3 on a real server, with a stand-in for JupyterLab that has its doors.
+
+The image is called as the one that would be installed, so it takes its place.
+"""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from botocore.exceptions import ClientError
+
+from modelwright.images.library import LocalImages
+from support.server import serving
+
+JUPYTER = """#!/usr/bin/env python3
+import http.server, json, os, sys, urllib.parse
+options = dict(word.split("=", 1) for word in sys.argv if word.startswith("--ServerApp."))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        token = urllib.parse.parse_qs(url.query).get("token", [""])[0]
+        if url.path == "/crash":
+            print("Traceback: it broke", flush=True)
+            os._exit(3)
+        allowed = url.path == "/api" or token == os.environ["JUPYTER_TOKEN"]
+        if url.path == "/lab" and allowed:
+            with open("visits", "a") as file:
+                file.write("x")
+        told = {
+            "endpoint": os.environ.get("AWS_ENDPOINT_URL"), "key": os.environ.get("AWS_ACCESS_KEY_ID"),
+            "folder": os.getcwd(), "visits": os.path.exists("visits") and os.path.getsize("visits"),
+            "argv": sys.argv,
+        }
+        self.send_response(200 if allowed else 403)
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+    def log_message(self, *arguments):
+        pass
+place = (options["--ServerApp.ip"], int(options["--ServerApp.port"]))
+print("JupyterLab stands in at", place, flush=True)
+http.server.ThreadingHTTPServer(place, Handler).serve_forever()
+"""
+ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    image = folder / "image"
+    image.mkdir()
+    with serving(folder / "home") as running:
+        (image / "jupyter").write_text(JUPYTER)
+        (image / "Dockerfile").write_text(
+            "FROM python:3.11-slim\nCOPY jupyter /usr/local/bin/jupyter\nRUN chmod 755 /usr/local/bin/jupyter\n"
+        )
+        LocalImages(running.settings).build(image, "aws/sagemaker/notebook:latest", lambda line: None)
+        yield running
+        client = running.client("sagemaker")
+        for each in client.list_notebook_instances(MaxResults=100)["NotebookInstances"]:  # they outlive the server
+            name = each["NotebookInstanceName"]
+            if until(client, name, "InService", "Stopped", "Failed")["NotebookInstanceStatus"] == "InService":
+                client.stop_notebook_instance(NotebookInstanceName=name)
+            until(client, name, "Stopped", "Failed")
+
+
+def until(client, name, *statuses):
+    """Wait for a status; what Describe says then, or None when the instance is gone."""
+    pause, deadline = threading.Event(), time.monotonic() + 90
+    while True:
+        try:
+            found = client.describe_notebook_instance(NotebookInstanceName=name)
+        except ClientError as error:
+            if "RecordNotFound" not in str(error):
+                raise
+            found = None
+        status = "Gone" if found is None else found["NotebookInstanceStatus"]
+        if status in statuses:
+            return found
+        assert time.monotonic() < deadline, found
+        pause.wait(0.05)
+
+
+def create(client, name):
+    client.create_notebook_instance(NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE)
+    return until(client, name, "InService", "Failed")
+
+
+def get(url):
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def opened(client, name):
+    return client.create_presigned_notebook_instance_url(NotebookInstanceName=name)["AuthorizedUrl"]
+
+
+def test_from_the_first_start_to_the_end(home):
+    client = home.client("sagemaker")
+    described = create(client, "mina")
+    assert described["NotebookInstanceStatus"] == "InService", described
+    url = opened(client, "mina")
+    told = get(url)
+    assert told["endpoint"] == home.url
+    assert told["folder"] == "/home/ec2-user/SageMaker"
+    token = url.partition("token=")[2]
+    assert not any(token in word for word in told["argv"]), "`ps` would show it to everybody"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        get(url.replace(token, "guessed"))
+
+    home.kill()
+    home.start(port=home.running.port)
+    client = home.client("sagemaker")
+    assert until(client, "mina", "InService")["Url"] == described["Url"], "it goes on"
+    assert get(url)["visits"] == 2
+
+    with pytest.raises(ClientError, match="Unable to transition to"):
+        client.delete_notebook_instance(NotebookInstanceName="mina")
+    client.stop_notebook_instance(NotebookInstanceName="mina")
+    stopped = until(client, "mina", "Stopped", "Failed")
+    assert stopped["NotebookInstanceStatus"] == "Stopped", stopped
+    assert "Url" not in stopped
+    with pytest.raises(ClientError, match="start it first"):
+        opened(client, "mina")
+
+    client.start_notebook_instance(NotebookInstanceName="mina")
+    until(client, "mina", "InService")
+    again = opened(client, "mina")
+    assert again.partition("token=")[2] != token
+    assert get(again)["visits"] == 3, "its folder stayed"
+    log = home.client("logs").get_log_events(
+        logGroupName="/aws/sagemaker/NotebookInstances", logStreamName="mina/jupyter.log"
+    )
+    assert sum("JupyterLab stands in" in line["message"] for line in log["events"]) == 2
+
+    client.stop_notebook_instance(NotebookInstanceName="mina")
+    until(client, "mina", "Stopped")
+    client.delete_notebook_instance(NotebookInstanceName="mina")
+    until(client, "mina", "Gone")
+    assert not (home.settings.notebooks / "mina").exists()
+    assert create(client, "mina")["NotebookInstanceStatus"] == "InService"
+    assert get(opened(client, "mina"))["visits"] == 1, "a new one of that name has a new folder"
+
+
+def test_one_that_breaks_says_why(home):
+    client = home.client("sagemaker")
+    address = create(client, "broken")["Url"]
+    with pytest.raises((OSError, ValueError)):
+        get(f"http://{address}/crash")
+    failed = until(client, "broken", "Failed")
+    assert "exit status 3" in failed["FailureReason"]
+    assert "it broke" in failed["FailureReason"]
+    client.start_notebook_instance(NotebookInstanceName="broken")
+    assert "FailureReason" not in until(client, "broken", "InService")
+
+
+def test_what_is_refused(home):
+    client = home.client("sagemaker")
+    with pytest.raises(ClientError, match="RecordNotFound"):
+        client.stop_notebook_instance(NotebookInstanceName="none")
+    given = {"NotebookInstanceName": "odd", "InstanceType": "ml.t3.medium", "RoleArn": ROLE}
+    for more in ({"SubnetId": "subnet-1"}, {"LifecycleConfigName": "x"}, {"DirectInternetAccess": "Disabled"}):
+        with pytest.raises(ClientError) as refused:
+            client.create_notebook_instance(**given, **more)
+        assert refused.value.response["Error"]["Code"] == "UnsupportedOperation"
+    names = [each["NotebookInstanceName"] for each in client.list_notebook_instances()["NotebookInstances"]]
+    assert "odd" not in names
+
+
+def test_a_viewer_reads_only_and_it_acts_as_a_developer(home):
+    iam = home.client("iam")
+    iam.create_user(UserName="vera")
+    iam.add_user_to_group(UserName="vera", GroupName="viewer")
+    made = iam.create_access_key(UserName="vera")["AccessKey"]
+    key = type("Key", (), {"id": made["AccessKeyId"], "secret": made["SecretAccessKey"]})
+    viewer, client = home.client("sagemaker", key=key), home.client("sagemaker")
+    create(client, "watched")
+    assert viewer.describe_notebook_instance(NotebookInstanceName="watched")
+    for verb in ("stop_notebook_instance", "create_presigned_notebook_instance_url", "delete_notebook_instance"):
+        with pytest.raises(ClientError) as refused:
+            getattr(viewer, verb)(NotebookInstanceName="watched")
+        assert "AccessDenied" in refused.value.response["Error"]["Code"]
+    told = get(opened(client, "watched"))
+    assert told["key"].startswith("ASIAMW"), "a key of its own"
+    assert told["key"] != home.keys.admin.id
