@@ -227,6 +227,7 @@ class Platform:
         """Take up what an earlier process left."""
         self.announcements.start()
         self.engine.start()
+        self.objects.tell_untold()
 
     def wind_down(self) -> None:
         """Pages that are watched reconnect to the next server."""
