@@ -5,6 +5,7 @@ import json
 import pytest
 
 from modelwright.errors import AwsError
+from modelwright.store import logs
 from support.hosting import Endpoints, ServingImages
 from support.platform import running
 
@@ -26,8 +27,10 @@ def deployed(endpoints, name, *containers, **more):
 
 
 def streams(endpoints, name):
-    found = endpoints.platform.of("logs", "DescribeLogStreams", logGroupName=f"/aws/sagemaker/Endpoints/{name}")
-    return sorted(stream["logStreamName"].rpartition("/")[2] for stream in found["logStreams"])
+    """The last parts of the names of its log streams, as far as anything was said."""
+    with endpoints.platform.database.read() as transaction:
+        found = logs.list_streams(transaction, f"/aws/sagemaker/Endpoints/{name}")
+    return sorted(stream.name.rpartition("/")[2] for stream in found)
 
 
 def test_it_works(endpoints):

@@ -12,6 +12,8 @@ from support.deployments import Deployment
 from support.server import serving
 from support.waiting import until
 
+pytestmark = pytest.mark.timeout(900)
+
 ACTIONS = (
     "ModelDeployInfraCode",
     "BuildDeploymentTemplates",
@@ -272,3 +274,98 @@ def test_a_project_that_can_not_be_made(server):
     project.gone()
     assert project.buckets() == ["impossible-taken"], "it was there before"
     assert project.client("cloudformation").describe_stacks()["Stacks"] == []
+
+
+def test_image_build_pushes_what_the_dockerfile_says(server):
+    project = Deployment(server, "imaging")
+    project.create("image-build", ImageRepositoryName="imaging/trainer")
+    assert project.settled()["ProjectStatus"] == "CreateCompleted", project.describe()
+    pipeline = project.uses("imagebuild")
+    (first,) = project.ids()
+    commit = project.put("No packages", {"Dockerfile": b"FROM python:3.11-slim\nCOPY train.py /train.py\n"})
+    second = project.newer({first})
+    for execution in (first, second):
+        assert project.ended(execution) == "Succeeded", project.log(execution, "BuildAndPushImage")
+    assert project.revision(second) == commit
+    ecr = server.client("ecr")
+    described = ecr.describe_images(repositoryName="imaging/trainer")["imageDetails"]
+    by_tag = {tag: each["imageDigest"] for each in described for tag in each["imageTags"]}
+    assert set(by_tag) == {"latest", project.revision(first), commit}
+    assert by_tag["latest"] == by_tag[commit] != by_tag[project.revision(first)]
+    image = f"imaging-{project.id}"
+    newest = project.client("sagemaker").describe_image_version(ImageName=image, Alias="latest")
+    assert (newest["Version"], newest["BaseImage"].rpartition(":")[2]) == (2, commit)
+    project.delete()
+    project.gone()
+    assert pipeline not in project.everything()["codepipeline"]
+
+
+RUN = """\
+import json, os, boto3
+client, name = boto3.client("sagemaker"), os.environ["SAGEMAKER_PIPELINE_NAME"]
+role = os.environ["SAGEMAKER_PIPELINE_ROLE_ARN"]
+group = os.environ["MODEL_PACKAGE_GROUP_NAME"]
+data = "s3://" + os.environ["ARTIFACT_BUCKET"] + "/model.tar.gz"
+boto3.client("s3").put_object(Bucket=os.environ["ARTIFACT_BUCKET"], Key="model.tar.gz", Body=b"a model")
+containers = [{"Image": "scikit-learn", "ModelDataUrl": data}]
+specification = {"Containers": containers, "SupportedContentTypes": ["text/csv"],
+                 "SupportedResponseMIMETypes": ["text/csv"]}
+step = {"Name": "Register", "Type": "RegisterModel", "Arguments": {
+    "ModelPackageGroupName": group, "ModelApprovalStatus": "PendingManualApproval",
+    "InferenceSpecification": specification}}
+definition = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+tags = [{"Key": "sagemaker:project-name", "Value": os.environ["SAGEMAKER_PROJECT_NAME"]},
+        {"Key": "sagemaker:project-id", "Value": os.environ["SAGEMAKER_PROJECT_ID"]}]
+client.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=role, Tags=tags,
+                       ClientRequestToken="a" * 32)
+arn = client.start_pipeline_execution(PipelineName=name, ClientRequestToken="b" * 32)["PipelineExecutionArn"]
+open("execution.json", "w").write(json.dumps({"PipelineExecutionArn": arn}))
+"""
+
+
+def test_model_build_runs_its_pipeline_and_registers(server):
+    """With a pipeline of one step; the seed's own, by the SDK, is in `wire/test_project_seeds.py`."""
+    project = Deployment(server, "building")
+    project.create("model-build")
+    assert project.settled()["ProjectStatus"] == "CreateCompleted", project.describe()
+    project.uses("modelbuild")
+    (first,) = project.ids()
+    project.client("codepipeline").stop_pipeline_execution(
+        pipelineName=project.pipeline, pipelineExecutionId=first, abandon=True, reason="the seed takes longer"
+    )
+    project.put("One step", {"run_pipeline.py": RUN.encode(), "requirements.txt": b"# nothing\n"})
+    second = project.newer({first})
+    assert project.ended(second) == "Succeeded", project.problems()
+    client, group = project.client("sagemaker"), f"building-{project.id}"
+    (execution,) = client.list_pipeline_executions(PipelineName="sagemaker-building")["PipelineExecutionSummaries"]
+    arn = execution["PipelineExecutionArn"]
+    until(
+        lambda: client.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] == "Succeeded"
+    )
+    (version,) = client.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
+    assert version["ModelApprovalStatus"] == "PendingManualApproval"
+    found = client.describe_model_package(ModelPackageName=version["ModelPackageArn"])
+    assert found["InferenceSpecification"]["Containers"][0]["ModelDataETag"]
+    project.delete()
+    project.gone()
+    assert client.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"], "models are kept"
+
+
+def test_a_template_in_s3(server):
+    project = Deployment(server, "provided")
+    project.client("s3").create_bucket(Bucket="templates")
+    body = TINY.format(words="data", days=3).replace("Resources:", "  SageMakerProjectId: {Type: String}\nResources:")
+    project.client("s3").put_object(Bucket="templates", Key="tiny.yml", Body=body.encode())
+    provider = {"TemplateName": "tiny", "TemplateURL": "https://templates.s3.amazonaws.com/tiny.yml"}
+    client = project.client("sagemaker")
+    client.create_project(ProjectName="provided", TemplateProviders=[{"CfnTemplateProvider": provider}])
+    found = project.settled()
+    assert found["ProjectStatus"] == "CreateCompleted", found
+    detail = found["TemplateProviderDetails"][0]["CfnTemplateProviderDetail"]
+    assert (detail["TemplateName"], detail["StackDetail"]["Name"]) == (
+        "tiny",
+        f"sagemaker-provided-{found['ProjectId']}",
+    )
+    assert project.buckets() == ["provided-data"]
+    project.delete()
+    project.gone()

@@ -16,7 +16,7 @@ from support.waiting import until
 URI = "111122223333.dkr.ecr.us-east-1.amazonaws.com/deployable:1"
 DOCKERFILE = 'FROM python:3.11\nCOPY serve /opt/program/serve\nENV PATH="/opt/program:$PATH"\n'
 OVER = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
-PATIENCE = 180
+PATIENCE = 240
 GATE = ("DeployStaging", "ApproveDeployment")
 
 
@@ -47,7 +47,7 @@ class Deployment:
     def __init__(self, server, name=None, key=None):
         self.server, self.key = server, key
         self.name = name or f"dep-{uuid.uuid4().hex[:6]}"
-        self.id = ""
+        self.id, self.part = "", "modeldeploy"
 
     def client(self, service):
         return self.server.client(service, key=self.key)
@@ -61,7 +61,12 @@ class Deployment:
     @property
     def pipeline(self):
         """The name of the pipeline, and of the repository."""
-        return f"sagemaker-{self.name}-{self.id}-modeldeploy"
+        return f"sagemaker-{self.name}-{self.id}-{self.part}"
+
+    def uses(self, part):
+        """Speak of another pipeline of the project from now on; its name."""
+        self.part = part
+        return self.pipeline
 
     # What is made
 

@@ -94,9 +94,17 @@ class Furnished:
             self._decided(arn)
             for each in waiting:
                 self._tell(arn, ("StepEnded", {"step": each.name, "status": "Stopped"}))
+                self._stopped(f"pipelines-{arn[-12:]}-{each.name}")
             self._decided(arn)
         self.clock.advance(3600)
         return arn
+
+    def _stopped(self, job):
+        now = self.clock.time
+        with self.database.write() as transaction:
+            document = find_resource(transaction, "TrainingJob", job)
+            document |= {"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped", "TrainingEndTime": now}
+            replace_resource(transaction, "TrainingJob", job, document, modified=now, status="Stopped")
 
     def _play(self, arn, state, name, play):
         seconds, failure = play if isinstance(play, tuple) else (play, "")
@@ -603,9 +611,11 @@ PAGES = {
     "template": "/templates/{product}",
     "endpoints": "/endpoints",
     "images": "/images",
+    "notebooks": "/notebooks",
     "settings": "/settings",
     "users": "/settings/users",
     "audit": "/audit",
+    "sign-in": "/sign-in",
     "not-found": "/models/none",
 }
 """Studio's pages on this home, as they are, empty, and at their worst; `{...}` are ids of executions."""

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import textwrap
 
-from modelwright.engine.hosting import BINDS_TO_PORT
+from modelwright.engine.ports import BINDS_TO_PORT
 from modelwright.images.environments import interpreter_folders
 from modelwright.runtimes.base import Image
 from modelwright.store import logs

@@ -117,7 +117,8 @@ def test_a_source_of_codecommit_by_branch_tag_and_commit(server, codebuild, logs
     about = codecommit.create_repository(repositoryName=name)["repositoryMetadata"]
 
     def put(branch, text, parent=None):
-        content = spec(f"echo {text} $(cat file.txt)", "echo $CODEBUILD_RESOLVED_SOURCE_VERSION")
+        git = "echo $(git rev-parse HEAD) $(git status --porcelain | wc -l) $(git log --oneline | wc -l)"
+        content = spec(f"echo {text} $(cat file.txt)", "echo $CODEBUILD_RESOLVED_SOURCE_VERSION", git)
         files = [("buildspec.yml", content.encode()), ("file.txt", text.encode())]
         return codecommit.create_commit(
             repositoryName=name,
@@ -140,9 +141,11 @@ def test_a_source_of_codecommit_by_branch_tag_and_commit(server, codebuild, logs
     started = {version: codebuild.start_build(projectName=name, **asked[version])["build"]["id"] for version in cases}
     for version, commit in cases.items():
         build = ended(codebuild, started[version])
-        text = {first: "one", second: "two"}[commit]
-        assert said(logs, build) == [f"{text} {text}", commit], version
+        text, depth = {first: ("one", 1), second: ("two", 2)}[commit]
+        assert said(logs, build) == [f"{text} {text}", commit, f"{commit} 0 {depth}"], version
         assert build["resolvedSourceVersion"] == commit
+    shallow = codebuild.start_build(projectName=name, gitCloneDepthOverride=1)["build"]["id"]
+    assert said(logs, ended(codebuild, shallow))[-1] == f"{second} 0 1"
     lost = ended(codebuild, codebuild.start_build(projectName=name, sourceVersion="nowhere")["build"]["id"])
     (phase,) = [each for each in lost["phases"] if each.get("phaseStatus") == "FAILED"]
     assert phase["phaseType"] == "DOWNLOAD_SOURCE"

@@ -225,6 +225,12 @@ def test_a_failed_stage_is_retried(make, deploy):
     assert statuses == [("Get", "Succeeded"), ("Ask", "Failed"), ("Ask", "Succeeded"), ("Again", "Succeeded")]
     latest = {"latestInPipelineExecution": {"pipelineExecutionId": first, "startTimeRange": "Latest"}}
     assert [each["status"] for each in one.actions(filter=latest)] == ["Succeeded"] * 3
+    pages = deploy.get_paginator("list_action_executions").paginate(
+        pipelineName=one.name, filter=latest, PaginationConfig={"PageSize": 2}
+    )
+    names = [[each["actionName"] for each in page["actionExecutionDetails"]] for page in pages]
+    assert names == [["Again", "Ask"], ["Get"]], "an earlier run is on no page"
+    refused("PipelineExecutionNotFoundException", make().actions, filter={"pipelineExecutionId": first})
 
 
 def test_a_stage_is_rolled_back(make, deploy):

@@ -58,6 +58,12 @@ def home(tmp_path_factory):
         )
         LocalImages(running.settings).build(image, "aws/sagemaker/notebook:latest", lambda line: None)
         yield running
+        client = running.client("sagemaker")
+        for each in client.list_notebook_instances(MaxResults=100)["NotebookInstances"]:  # they outlive the server
+            name = each["NotebookInstanceName"]
+            if until(client, name, "InService", "Stopped", "Failed")["NotebookInstanceStatus"] == "InService":
+                client.stop_notebook_instance(NotebookInstanceName=name)
+            until(client, name, "Stopped", "Failed")
 
 
 def until(client, name, *statuses):

@@ -26,6 +26,8 @@ COLUMNS = (
 MARKS = {"Succeeded": "✔", "Failed": "✘", "Stopped": "■", "InProgress": "●", "Stopping": "●", "Abandoned": "■"}
 OVER = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
 WATCH_SECONDS = 0.5
+LOG_LINES, LAST_WORDS = 60, 3
+"""How much of a failed build's log is looked at, and how many of its own lines are shown."""
 SHORT = 8
 """How much of an id is shown to a reader."""
 
@@ -357,6 +359,8 @@ def _actions(console: Console, name: str, declared: dict[str, Any], stage: dict[
             ]
         )
         notes[i] = list(_notes(console, name, stage["stageName"], action))
+        if status == "Failed" and providers.get(action["actionName"]) == "CodeBuild":
+            notes[i] += _last_words(console, latest.get("externalExecutionId", ""))
     for i, line in enumerate(grid(rows).split("\n")):
         yield line
         yield from notes[i]
@@ -375,6 +379,27 @@ def _notes(console: Console, name: str, stage: str, action: dict[str, Any]) -> I
         yield Text(f"      by {latest['lastUpdatedBy'].rpartition('/')[2]}{said}", style="dim")
     if "errorDetails" in latest:
         yield Text(f"      {latest['errorDetails']['message']}", style="red")
+
+
+def _last_words(console: Console, build: str) -> Iterator[Text]:
+    """What a failed build said last: CodePipeline tells of it only the command that failed."""
+    if not build:
+        return
+    for found in console.client("codebuild").batch_get_builds(ids=[build])["builds"]:
+        logs = found.get("logs", {})
+        if "streamName" not in logs:
+            continue
+        place = {"logGroupName": logs["groupName"], "logStreamName": logs["streamName"]}
+        client = console.client("logs")
+        try:
+            events = client.get_log_events(**place, limit=LOG_LINES, startFromHead=False)["events"]
+        except client.exceptions.ResourceNotFoundException:
+            continue  # somebody deleted the log
+        lines = [event["message"].rstrip() for event in events]
+        said = [line for line in lines if line.strip() and not line.startswith("[Container]")]
+        for line in said[-LAST_WORDS:]:
+            yield Text(f"      | {line}", style="dim")
+    yield Text(f"      {console.command(f'builds logs {build}')}", style="yellow")
 
 
 def _ago(latest: dict[str, Any]) -> str:

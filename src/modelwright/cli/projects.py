@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from modelwright.cli.commands import ActingGroup, pass_console
-from modelwright.cli.console import Console, expected, pages, stop_with
+from modelwright.cli.completion import project_names
+from modelwright.cli.console import Console, expected, pages, stop_with, without_metadata
+from modelwright.cli.project_card import card, look
 from modelwright.cli.tables import Column
+from modelwright.errors import ConfigurationError
 
 COLUMNS = (
     Column("PROJECT", "ProjectName"),
@@ -29,7 +32,7 @@ TEMPLATE_COLUMNS = (
 
 @click.group("projects", cls=ActingGroup)
 def projects() -> None:
-    """Make repositories and pipelines from a template, list them, delete them."""
+    """Repositories, builds and pipelines from a template: make, list, show and delete them."""
 
 
 @projects.command("templates")
@@ -55,12 +58,18 @@ def list_projects(console: Console, limit: int) -> None:
 
 
 @projects.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=project_names)
 @pass_console
 def show_project(console: Console, name: str) -> None:
-    """Show a project: its template, its status, and why it failed."""
+    """Show a project and what it has made: repositories, pipelines, model group, endpoints."""
     with expected(f"There is no project '{name}'. See: {console.command('projects list')}"):
-        console.fields(console.client("sagemaker").describe_project(ProjectName=name))
+        project = console.client("sagemaker").describe_project(ProjectName=name)
+    _show(console, project)
+
+
+def _show(console: Console, project: dict[str, Any]) -> None:
+    document = without_metadata(project)
+    console.show(document, lambda: card(console, document, look(console, document), message(document)))
 
 
 @projects.command("create")
@@ -81,22 +90,34 @@ def create_project(
     wanted: dict[str, Any] = {"ProductId": product, **({"ProvisioningParameters": given} if given else {})}
     client = console.client("sagemaker")
     more = {"ProjectDescription": description} if description else {}
+    _check_parameters(catalog, template, product, given)
     client.create_project(ProjectName=name, ServiceCatalogProvisioningDetails=wanted, **more)
     project = _wait(console, client, name)
-    console.fields(project)
+    _show(console, project)
     if project["ProjectStatus"] != "CreateCompleted":
         stop_with(f"{name} is {project['ProjectStatus']}: {message(project)}")
 
 
+def _check_parameters(catalog: Any, template: str, product: str, given: list[dict[str, str]]) -> None:
+    """What the command line can say better than the service: which parameters there are, and what they are for."""
+    wanted = catalog.describe_provisioning_parameters(ProductId=product)["ProvisioningArtifactParameters"]
+    known = {each["Key"] for each in given}
+    missing = [each for each in wanted if each["ParameterKey"] not in known and "DefaultValue" not in each]
+    if missing:
+        told = "; ".join(f"--parameter {each['ParameterKey']}=... ({each.get('Description', '')})" for each in missing)
+        raise ConfigurationError(f"The template '{template}' needs {told}")
+
+
 @projects.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=project_names)
 @click.confirmation_option(prompt="Delete the project, its repositories, pipelines and endpoints?")
 @pass_console
 def delete_project(console: Console, name: str) -> None:
     """Delete a project and all that it made: endpoints, pipelines, repositories, buckets."""
     client = console.client("sagemaker")
     with expected(f"There is no project '{name}'. See: {console.command('projects list')}"):
-        client.delete_project(ProjectName=name)
+        client.describe_project(ProjectName=name)
+    client.delete_project(ProjectName=name)
     project = _wait(console, client, name)
     if project is not None and project["ProjectStatus"] == "DeleteFailed":
         stop_with(f"{name} could not be deleted: {message(project)}")

@@ -47,6 +47,9 @@ class Source:
     location: str
     input: Path | None
     version: str = ""
+    """The commit, where it is a git repository."""
+    depth: int = 0
+    """How much of its history is wanted; 0: all."""
 
     @property
     def folder(self) -> str:
@@ -82,7 +85,7 @@ class Sources:
                 return Source(identifier, location, self._from_s3(location, folder))
             if kind == "CODECOMMIT":
                 path, commit = self._from_codecommit(region, location, version, folder)
-                return Source(identifier, location, path, commit)
+                return Source(identifier, location, path, commit, source.get("gitCloneDepth", 0))
         except (AwsError, OSError) as error:
             raise BuildFailed("CLIENT_ERROR", f"The source {location} can't be fetched: {error}") from error
         return Source(identifier, location, None)
@@ -155,7 +158,13 @@ def make_plan(
         "git_credential_helper": specification.git_credential_helper,
         "exported": list(specification.exported),
         "sources": [
-            {"input": f"input/{i}", "folder": each.folder, "location": each.location}
+            {
+                "input": f"input/{i}",
+                "folder": each.folder,
+                "location": each.location,
+                "commit": each.version,
+                "depth": each.depth,
+            }
             for i, each in enumerate(sources)
             if each.input is not None
         ],

@@ -17,7 +17,8 @@ from modelwright.engine.containers import Containers
 from modelwright.engine.deliveries import Deliveries
 from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
-from modelwright.engine.hosting import PING_INTERVAL, Gatekeeping, Hosting, NoGates, NoRouting, Routing
+from modelwright.engine.hosted import Gatekeeping, NoGates
+from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.notebooks import Notebooks, Token

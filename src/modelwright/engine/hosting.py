@@ -5,34 +5,25 @@ attempt is one container or several, each with a folder of its own, `<jobs>/<con
 /opt/ml. Where each listens is part of the fact `Prepared`, so that a server that starts again finds it. An attempt's
 containers begin and end together: when one has ended, the others are stopped.
 
-A container that may know no port but AWS's 8080 gets a network of its own, in which that is free; it reaches this
-server by a gate. One that can be told a port (a framework's, or by its image's label) shares this machine's network,
-and where networks of their own can't be had, all of them do (`ports`).
-
 Endpoints hold nothing of the jobs' capacity: they would hold it for ever, and an update needs two fleets at once.
 Their containers' CPU and memory are limited as their instance type says.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import logging
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from modelwright.arns import Arn
-from modelwright.engine.capacity import Capacity, instance_type
+from modelwright.engine.capacity import Capacity
+from modelwright.engine.hosted import SUFFIX, Gatekeeping, Hosted, container_names, variant_of
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
-from modelwright.engine.ports import CONTRACT_PORT, Ports
 from modelwright.engine.tidying import Tidier
 from modelwright.engine.worker import Work
 from modelwright.errors import AwsError, ConfigurationError
@@ -40,19 +31,15 @@ from modelwright.events import sagemaker as changes
 from modelwright.images.base import Images
 from modelwright.lifecycles import endpoint as lifecycle
 from modelwright.lifecycles import endpoint_document
-from modelwright.lifecycles.endpoint import Endpoint, Instance, Part, Variant
+from modelwright.lifecycles.endpoint import Endpoint, Instance
 from modelwright.lifecycles.endpoint_routes import Routes, routes
 from modelwright.lifecycles.job import REASON_LIMIT, Effect, Fact
 from modelwright.objects.base import ObjectStore
 from modelwright.runtimes.base import (
-    ContainerSpec,
     Exit,
     Handle,
     Image,
-    Limits,
     Lost,
-    Mount,
-    Network,
     Poll,
     Running,
     Runtime,
@@ -66,8 +53,6 @@ _log = logging.getLogger(__name__)
 
 KIND = "Endpoint"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
-PING_TIMEOUT = 2.0
-"""Seconds for an answer to /ping, as AWS documents them."""
 FIRST_PING, LAST_PING = 0.1, 1.0
 """Seconds between two pings of an instance that is coming up: at first, and after a while."""
 PING_INTERVAL = 5.0
@@ -80,9 +65,6 @@ STOP_GRACE = 30.0
 WITH_IT_GRACE = 5.0
 """For the containers of an instance of which one has ended by itself."""
 TAIL_LINES = 12
-SUFFIX = ".replica"
-BINDS_TO_PORT = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
-"""The label of images whose server listens where SAGEMAKER_BIND_TO_PORT says."""
 
 
 class Routing(Protocol):
@@ -99,27 +81,6 @@ class Routing(Protocol):
     def when_idle(self, replica: str, then: Callable[[], None]) -> bool:
         """Whether the replica answers no request; if it does, `then` is called when it doesn't any more."""
         ...
-
-
-class Gatekeeping(Protocol):
-    """How containers with a network of their own reach this server. Safe to call from any thread."""
-
-    def attend(self, container: str, gate: socket.socket) -> None:
-        """Carry to the server what comes at the gate, once or again. Takes the socket over."""
-        ...
-
-    def leave(self, container: str) -> None:
-        """The container has ended."""
-        ...
-
-
-class NoGates:
-    """Where there is no server to be reached."""
-
-    def attend(self, container: str, gate: socket.socket) -> None:
-        gate.close()
-
-    def leave(self, container: str) -> None: ...
 
 
 class NoRouting:
@@ -171,22 +132,19 @@ class Hosting:
         self._runtime = runtime
         self._objects = objects
         self._images = images
-        self._capacity = capacity
         self._logs = logs
         self._tidier = tidier
         self._folder = folder
-        self._client_environment = client_environment
         self._routing = routing
-        self._gates = gates
-        self._attended: set[str] = set()
         self._now = now
         self._ping_interval = ping_interval
         self._notes: dict[str, set[str]] = {}
         self._checks: dict[str, _Checks] = {}
         self._drains: dict[str, float] = {}
         self._open_logs: dict[str, list[JobLog]] = {}
-        self._watched: set[str] = set()
-        self._ports = Ports()
+        self._hosted = Hosted(
+            runtime=runtime, folder=folder, capacity=capacity, client_environment=client_environment, gates=gates
+        )
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -209,13 +167,13 @@ class Hosting:
 
     def recover(self, stream: str, state: Endpoint) -> None:
         for one in state.instances.values():
-            self._found.update(f"{name}{SUFFIX}" for name in _containers(state, one))
+            self._found.update(f"{name}{SUFFIX}" for name in container_names(state, one))
             if one.phase != "Wanted":
                 for part in one.parts:
                     if not part.isolated:
-                        self._ports.keep(one.key, part.port)
+                        self._hosted.ports.keep(one.key, part.port)
             if one.phase == "Running" and one.signalled:  # its SIGKILL was this process' predecessor's
-                self._stop_all(one, 0 if one.sick else STOP_GRACE)
+                self._hosted.stop(one, 0 if one.sick else STOP_GRACE)
         self._routing.publish(routes(state))
 
     def record(self, transaction: Transaction, stream: str, state: Endpoint, events: Sequence[Event]) -> None:
@@ -250,11 +208,11 @@ class Hosting:
         one = work.state.instances[work.effect.key.partition("/")[0]]
         reason = f"InternalServerError: {work.effect.kind} failed: {type(error).__name__}: {error}"
         if work.effect.kind == "watch":
-            self._stop_all(one, 0)
+            self._hosted.stop(one, 0)
         kinds = {"watch": "Exited", "stop": "Signalled", "drain": "Drained", "check": "Sick"}
         kind = kinds.get(work.effect.kind, "Refused")
         if kind == "Refused":
-            self._ports.give_back(one.key)
+            self._hosted.ports.give_back(one.key)
         return [_fact(kind, one, Reason=reason[:REASON_LIMIT], Logs=_log_keys(work, one))]
 
     def closed(self, stream: str, state: Endpoint) -> None:
@@ -266,7 +224,7 @@ class Hosting:
 
     def close(self) -> None:
         """Instances go on serving; the next server finds out what they hold."""
-        self._ports.close()
+        self._hosted.ports.close()
 
     def sweep(self, folders: Sequence[Path]) -> None:
         """Delete those of attempts that no open stream goes on with: an earlier process had no time to."""
@@ -279,15 +237,15 @@ class Hosting:
     def _launch(self, work: Work, one: Instance) -> Sequence[Fact]:
         """Image, model, port of each container: everything but the start."""
         parts = []
-        variant = _variant(work.state, one)
-        for container, name in zip(variant.containers, _containers(work.state, one), strict=True):
+        variant = variant_of(work.state, one)
+        for container, name in zip(variant.containers, container_names(work.state, one), strict=True):
             try:
                 image = self._image(work, one, container["Image"])
             except (AwsError, ConfigurationError) as error:
                 return self._give_up(work, one, f"The image {container['Image']} can't be used: {error}", hopeless=True)
             if not work.owed():
                 return []
-            folder = self._folder / f"{name}{SUFFIX}"
+            folder = self._hosted.folder(name)
             shutil.rmtree(folder, ignore_errors=True)
             os.makedirs(folder, mode=0o700)
             (folder / "ml" / "model").mkdir(parents=True)
@@ -297,20 +255,20 @@ class Hosting:
                 text = f"Failed to download the model data of production variant {one.variant}: {error}"
                 return self._give_up(work, one, text, hopeless=error.status < 500)
             images = {"Resolved": _resolved(container["Image"], image), "Time": self._now()}
-            place = self._place(one, variant, image)
-            if place is None:
-                text = f"The network of the container can't be cut off: {self._runtime.network_problem()}"
-                return self._give_up(work, one, text, hopeless=True)
+            try:
+                place = self._hosted.place(one, variant, image)
+            except ConfigurationError as error:
+                return self._give_up(work, one, str(error), hopeless=True)
             parts.append({"Container": name, "Images": images, **place})
         return [_fact("Prepared", one, Parts=parts)]
 
     def _start(self, work: Work, one: Instance) -> Sequence[Fact]:
-        variant = _variant(work.state, one)
+        variant = variant_of(work.state, one)
         started: list[Handle] = []
         try:
             for container, part in zip(variant.containers, one.parts, strict=True):
                 image = self._images.resolve(container["Image"], lambda line: None)
-                started.append(self._runtime.start(self._spec(work.state, variant, container, part, image)))
+                started.append(self._runtime.start(self._hosted.spec(work.state, variant, container, part, image)))
         except (AwsError, ConfigurationError) as error:
             for handle in started:
                 self._runtime.stop(handle, grace=0)
@@ -318,20 +276,11 @@ class Hosting:
             return self._give_up(work, one, text)
         return [_fact("Started", one, Handles=[asdict(handle) for handle in started])]
 
-    def _place(self, one: Instance, variant: Variant, image: Image) -> Mapping[str, Any] | None:
-        """Where the container listens. None: it can't be cut off."""
-        if variant.isolated or not _understands_ports(image):
-            if not self._runtime.network_problem():
-                return {"Port": CONTRACT_PORT, "Isolated": True}
-            if variant.isolated:
-                return None
-        return {"Port": self._ports.give(one.key, any_will_do=_understands_ports(image))}
-
     def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
         """Before anything runs."""
-        self._ports.give_back(one.key)
-        for name in _containers(work.state, one):
-            shutil.rmtree(self._folder / f"{name}{SUFFIX}", ignore_errors=True)
+        self._hosted.ports.give_back(one.key)
+        for name in container_names(work.state, one):
+            shutil.rmtree(self._hosted.folder(name), ignore_errors=True)
         return [_fact("Refused", one, Reason=text[:REASON_LIMIT], Hopeless=hopeless)]
 
     def _watch(self, work: Work, one: Instance) -> Sequence[Fact] | None:
@@ -344,14 +293,14 @@ class Hosting:
                     self._runtime.stop(log.handle, grace=WITH_IT_GRACE)
             for log in going:
                 self._logs.follow(log)
-                self._watch_one(log.handle, work.resume)
+                self._hosted.watch(log.handle, work.resume)
             return None
         for log in logs:
             self._logs.finish(log)
         first = min(range(len(found)), key=lambda number: _ended_at(found[number]))
         reason = self._ending(work.state, one, first, found[first], self._logs.tail(logs[first], TAIL_LINES))
         if not one.leaving:
-            name = _variant(work.state, one).names[first]
+            name = variant_of(work.state, one).names[first]
             whose = "The container" if len(found) == 1 else f"The container {name}"
             self._note(work, one, [f"{whose} has ended: {_exit_text(found[first])}."])
         self._forget(one)
@@ -359,17 +308,17 @@ class Hosting:
 
     def _check(self, work: Work, one: Instance) -> Sequence[Fact] | None:
         """/ping until it is healthy, and ever after."""
-        self._attend(work.state, one)
+        self._hosted.attend(work.state, one)
         checks = self._checks.setdefault(one.key, _Checks())
         now = self._now()
         if one.healthy and now < checks.last + self._ping_interval:
             work.resume_at(checks.last + self._ping_interval)
             return None
-        number, problem = self._ping(work.state, one)
+        number, problem = self._hosted.ping(work.state, one)
         checks.last, checks.count = self._now(), checks.count + 1
         if not problem:
             checks.missed = 0
-            if not one.healthy and not self._all_run(one):
+            if not one.healthy and not self._hosted.all_run(one):
                 work.resume_at(checks.last + LAST_PING)  # somebody else answered; what became of it is being looked at
                 return None
             if not one.healthy:
@@ -384,7 +333,7 @@ class Hosting:
                 return [_fact("Sick", one, Reason=text)]
             work.resume_at(checks.last + min(self._ping_interval, LAST_PING))
             return None
-        if self._now() - one.began >= _variant(work.state, one).startup:
+        if self._now() - one.began >= variant_of(work.state, one).startup:
             return [_fact("Sick", one, Reason=self._unhealthy(work, one, number, problem))]
         work.resume_at(checks.last + min(LAST_PING, FIRST_PING * 1.2**checks.count))
         return None
@@ -398,48 +347,8 @@ class Hosting:
         return None
 
     def _stop(self, work: Work, one: Instance) -> Sequence[Fact]:
-        self._stop_all(one, 0 if one.sick else STOP_GRACE)
+        self._hosted.stop(one, 0 if one.sick else STOP_GRACE)
         return [_fact("Signalled", one)]
-
-    # All containers of an attempt
-
-    def _stop_all(self, one: Instance, grace: float) -> None:
-        for part in one.parts:
-            self._runtime.stop(Handle(**part.handle), grace=grace)
-
-    def _all_run(self, one: Instance) -> bool:
-        return all(isinstance(self._runtime.poll(Handle(**part.handle)), Running) for part in one.parts)
-
-    def _watch_one(self, handle: Handle, resume: Callable[[], None]) -> None:
-        def ended() -> None:
-            self._watched.discard(handle.name)
-            resume()
-
-        if handle.name not in self._watched:
-            self._watched.add(handle.name)
-            self._runtime.watch(handle, ended)
-
-    def _ping(self, state: Endpoint, one: Instance) -> tuple[int, str]:
-        """The number of the first container that something is wrong with, and what; empty when nothing is."""
-        names = _variant(state, one).names
-        for number, (name, part) in enumerate(zip(names, one.parts, strict=True)):
-            problem = ping(part.port, self._socket(part))
-            if problem:
-                return number, problem if len(names) == 1 else f"container {name}: {problem}"
-        return 0, ""
-
-    def _socket(self, part: Part) -> Callable[[], socket.socket]:
-        return partial(self._runtime.socket_into, part.container) if part.isolated else socket.socket
-
-    def _attend(self, state: Endpoint, one: Instance) -> None:
-        """Let those with a network of their own reach this server; one that is only just coming up the next time."""
-        if _variant(state, one).isolated:
-            return
-        for part in one.parts:
-            if part.isolated and part.container not in self._attended:
-                with contextlib.suppress(OSError):
-                    self._gates.attend(part.container, self._runtime.gate_of(part.container))
-                    self._attended.add(part.container)
 
     # Before the start
 
@@ -447,45 +356,12 @@ class Hosting:
         image = self._images.ready(uri)
         return image or self._images.resolve(uri, lambda line: self._note(work, one, [line]))
 
-    def _spec(
-        self, state: Endpoint, variant: Variant, container: Mapping[str, Any], part: Part, image: Image
-    ) -> ContainerSpec:
-        region = Arn.parse(state.arn).region
-        client: Mapping[str, str] = {}
-        network = Network(door=True) if part.isolated else None
-        if not variant.isolated:  # else there is nobody to talk to, and no credentials, as on AWS
-            client = self._client_environment(region, f"endpoint/{Arn.parse(state.arn).name}")
-            if part.isolated:
-                network, client = _gated(client)
-        mounts = [Mount(self._folder / f"{part.container}{SUFFIX}" / "ml", "/opt/ml", "rw")]
-        mounts += [Mount(Path(path), path) for path in sorted({value for value in client.values() if _is_file(value)})]
-        kind = instance_type(variant.instance_type)
-        total = self._capacity.total
-        share = self._capacity.share(kind) if kind else total
-        return ContainerSpec(
-            name=part.container,
-            image=image,
-            argv=(*image.entrypoint, "serve"),
-            environment={
-                **client,
-                "AWS_REGION": region,
-                **container.get("Environment", {}),
-                "SAGEMAKER_BIND_TO_PORT": str(part.port),
-            },
-            mounts=tuple(mounts),
-            limits=Limits(
-                cpus=share.cpus if share.cpus < total.cpus else None,
-                memory=share.memory if share.memory < total.memory else None,
-            ),
-            network=network,
-        )
-
     # How it ended
 
     def _ending(self, state: Endpoint, one: Instance, number: int, found: Poll, tail: Sequence[str]) -> str:
         if isinstance(found, Lost):
             return f"InternalServerError: {found.reason}"[:REASON_LIMIT]
-        name = _variant(state, one).names[number]
+        name = variant_of(state, one).names[number]
         head = (
             f"The {name} container for production variant {one.variant} did not pass the ping health check: it ended "
             f"({_exit_text(found)}). {self._port_hint(one)}Its log ({LOG_GROUP}/{state.name}) ends: "
@@ -493,7 +369,7 @@ class Hosting:
         return _with_tail(head, tail)
 
     def _unhealthy(self, work: Work, one: Instance, number: int, problem: str) -> str:
-        variant = _variant(work.state, one)
+        variant = variant_of(work.state, one)
         head = (
             f"The {variant.names[number]} container for production variant {one.variant} did not pass the ping health "
             f"check within {variant.startup:g} seconds ({problem}). {self._port_hint(one)}"
@@ -503,30 +379,22 @@ class Hosting:
 
     def _port_hint(self, one: Instance) -> str:
         shared = [part.port for part in one.parts if not part.isolated]
-        return next((hint for port in shared if (hint := self._ports.hint(port))), "")
+        return next((hint for port in shared if (hint := self._hosted.ports.hint(port))), "")
 
     def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
-        self._ports.give_back(one.key)
         self._notes.pop(one.key, None)
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
-        for part in one.parts:
-            self._attended.discard(part.container)
-            self._gates.leave(part.container)
-            try:
-                self._runtime.remove(Handle(**part.handle))
-            except Exception:
-                _log.exception("what the runtime keeps of %s could not be removed", part.container)
-            shutil.rmtree(self._folder / f"{part.container}{SUFFIX}", ignore_errors=True)
+        self._hosted.forget(one)
 
     # Its log
 
     def _logs_of(self, work: Work, one: Instance) -> list[JobLog]:
         """Of each container: as AWS has them, a stream for the instance, or for each container of a pipeline."""
         if one.key not in self._open_logs:
-            variant = _variant(work.state, one)
+            variant = variant_of(work.state, one)
             group, place = f"{LOG_GROUP}/{work.state.name}", f"{one.variant}/{one.id}"
             places = [place] if len(variant.names) == 1 else [f"{place}/{name}" for name in variant.names]
             self._open_logs[one.key] = [
@@ -540,22 +408,6 @@ class Hosting:
         new = [line for line in lines if line not in seen]
         seen.update(new)
         self._logs.note(f"{LOG_GROUP}/{work.state.name}", f"{one.variant}/{one.id}", new)
-
-
-def ping(port: int, made: Callable[[], socket.socket] = socket.socket) -> str:
-    """What is wrong with a container; empty when nothing is. `made` makes a socket in its network."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    try:
-        connection.sock = made()
-        connection.sock.settimeout(PING_TIMEOUT)
-        connection.sock.connect(("127.0.0.1", port))
-        connection.request("GET", "/ping")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"GET /ping on port {port}: {error or type(error).__name__}"
-    finally:
-        connection.close()
-    return "" if status == 200 else f"GET /ping answered {status}"
 
 
 _EFFECTS: Mapping[str, Callable[[Hosting, Work, Instance], Sequence[Fact] | None]] = {
@@ -572,46 +424,13 @@ def _fact(kind: str, one: Instance, **data: Any) -> Fact:
     return kind, {"Instance": one.id, **data}
 
 
-def _variant(state: Endpoint, one: Instance) -> Variant:
-    return state.known[one.fleet].variant(one.variant)
-
-
-def _containers(state: Endpoint, one: Instance) -> list[str]:
-    """The runtime's names of an attempt's containers. Unique for ever: the stream has the endpoint's time of creation
-    in it."""
-    first = f"{state.stream.replace('/', '.')}.{one.id}.{one.attempt}"
-    return [first, *(f"{first}.{number}" for number in range(2, len(_variant(state, one).containers) + 1))]
-
-
 def _log_keys(work: Work, one: Instance) -> list[str]:
     first = f"{work.stream}/{one.key}"
-    return [first, *(f"{first}/{number}" for number in range(2, len(_variant(work.state, one).containers) + 1))]
+    return [first, *(f"{first}/{number}" for number in range(2, len(variant_of(work.state, one).containers) + 1))]
 
 
 def _resolved(uri: str, image: Image) -> str:
     return f"{uri.partition('@')[0].rpartition(':')[0] or uri}@{image.reference}"[:255]
-
-
-def _understands_ports(image: Image) -> bool:
-    """A framework's environment serves by our own `serve`; an image with a tree may bring its own server, and says by
-    AWS's label if that can be told a port."""
-    return (image.root is None and not image.entrypoint) or image.labels.get(BINDS_TO_PORT, "").lower() == "true"
-
-
-def _gated(client: Mapping[str, str]) -> tuple[Network, Mapping[str, str]]:
-    """A network with a gate, and the environment for it: the server is at 127.0.0.1 in there, whatever address it has
-    outside, and never at the port of the contract."""
-    url = client.get("AWS_ENDPOINT_URL", "")
-    port = urlsplit(url).port
-    if port is None:
-        return Network(door=True), client
-    gate = port if port != CONTRACT_PORT else CONTRACT_PORT - 1
-    inside = {name: value.replace(url, f"http://127.0.0.1:{gate}") for name, value in client.items()}
-    return Network(door=True, gate=gate), inside
-
-
-def _is_file(value: str) -> bool:
-    return value.startswith("/") and os.path.isfile(value)
 
 
 def _ended_at(found: Poll) -> float:

@@ -10,8 +10,31 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from pathlib import Path
+
+from modelwright.runtimes.base import Image
 
 CONTRACT_PORT = 8080
+BINDS_TO_PORT = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
+"""The label of images whose server listens where SAGEMAKER_BIND_TO_PORT says."""
+
+
+def understands_ports(image: Image) -> bool:
+    """Whether its server is known to listen where it is told: by AWS's label, or because it is our own `serve`."""
+    if image.labels.get(BINDS_TO_PORT, "").lower() == "true":
+        return True
+    if image.entrypoint:
+        return False
+    if image.root is None:
+        return True
+    if image.python is not None and (image.python / "bin" / "serve").exists():
+        return False
+    for folder in image.environment.get("PATH", "").split(":"):
+        if (image.root / folder.lstrip("/") / "serve").exists():
+            return False
+        if folder.endswith("/launchers") and Path(folder, "serve").exists():
+            return True
+    return False
 
 
 class Ports:

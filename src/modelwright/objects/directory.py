@@ -34,6 +34,7 @@ from modelwright.objects.index import (
     find_bucket,
     find_object,
     find_parts,
+    note_untold,
     put_object,
     to_json,
 )
@@ -62,7 +63,7 @@ class DirectoryStore:
         root.mkdir(parents=True, exist_ok=True)
         self._now = now
         self._in_use = in_use
-        self._listeners: list[Callable[[ObjectInfo], None]] = []
+        self._listeners: list[tuple[Callable[[str, str], bool], Callable[[ObjectInfo], None]]] = []
         self._watchers: list[Callable[[str, str], None]] = []
         self._closed = False
         self._swept = now()
@@ -73,7 +74,7 @@ class DirectoryStore:
         self._generation_lock = threading.Lock()
         self._latest_views: dict[tuple[str, str], tuple[int, Path]] = {}
         self._journal = Journal(self._index, self._blobs)
-        self.uploads = Uploads(self._index, self._blobs, self._publish, now)
+        self.uploads = Uploads(self._index, self._blobs, self._publish, self._is_wanted, now)
         self.buckets = Buckets(self._index, self.uploads, self._collect, now)
         if repaired := self._journal.start():
             _log.warning("repaired %d objects after a power loss", repaired)
@@ -235,12 +236,15 @@ class DirectoryStore:
 
     def _commit(self, entry: Entry, sealed: Sealed, condition: Condition) -> ObjectInfo:
         info = entry.info
+        wanted = self._is_wanted(info.bucket, info.key)
         try:
             with self._index.write() as transaction:
                 require(find_bucket(transaction, info.bucket), info.bucket)
                 if condition is not ALWAYS:
                     condition.check(info.key, find_object(transaction, info.bucket, info.key))
                 old = put_object(transaction, entry, sealed.inode)
+                if wanted:
+                    note_untold(transaction, entry)
                 if sealed.data is not None:
                     self._journal.add(transaction, sealed.blob, sealed.data)
         except BaseException:
@@ -248,23 +252,50 @@ class DirectoryStore:
             raise
         if sealed.data is not None:
             self._journal.added(sealed.size)
-        self._publish(entry, old)
+        self._publish(entry, old, wanted)
         return info
 
-    def _publish(self, entry: Entry, old: str | None) -> None:
-        """After the commit: what follows from it and may be lost."""
+    def _publish(self, entry: Entry, old: str | None, wanted: bool) -> None:
+        """After the commit: what follows from it. It may be lost, but not that somebody wanted to hear of it."""
         self._changed(entry.info.bucket)
         self._views.written(entry.info.bucket, encode_key(entry.info.key), entry.blob)
         if old is not None:
             self._collect([old])
-        for listener in self._listeners:
-            listener(entry.info)
+        if wanted:
+            self._tell(entry)
         for watcher in self._watchers:
             watcher(entry.info.bucket, entry.info.key)
 
-    def subscribe(self, stored: Callable[[ObjectInfo], None]) -> None:
-        """`stored(object)` after every write, before the writer hears of it. It must be quick and must not raise."""
-        self._listeners.append(stored)
+    def subscribe(self, wants: Callable[[str, str], bool], stored: Callable[[ObjectInfo], None]) -> None:
+        """`stored(object)` after every write that `wants(bucket, key)`, before the writer hears of it.
+
+        That it is wanted is noted in the transaction of the write. Where this process dies before it was told, or
+        `stored` raises, it is told by the next process (`tell_untold`): at least once, that is. Both must be quick.
+        """
+        self._listeners.append((wants, stored))
+
+    def tell_untold(self) -> None:
+        """Tell what an earlier process had no time to tell. An object that was replaced since has a note of its own."""
+        for bucket, key, blob in self._index.untold():
+            entry = find_object(self._index.reader, bucket, key)
+            if entry is not None and entry.blob == blob:
+                self._tell(entry)
+            else:
+                self._index.told(bucket, key, blob)
+
+    def _is_wanted(self, bucket: str, key: str) -> bool:
+        return any(wants(bucket, key) for wants, _ in self._listeners)
+
+    def _tell(self, entry: Entry) -> None:
+        info = entry.info
+        try:
+            for wants, stored in self._listeners:
+                if wants(info.bucket, info.key):
+                    stored(info)
+        except Exception:
+            _log.exception("s3://%s/%s was written, and who waits for it could not be told", info.bucket, info.key)
+        else:
+            self._index.told(info.bucket, info.key, entry.blob)
 
     def watch(self, changed: Callable[[str, str], None]) -> None:
         """`changed(bucket, key)` after every write and every deletion. It must be quick and must not raise."""

@@ -41,6 +41,9 @@ CREATE TABLE part (
 ) WITHOUT ROWID;
 CREATE TABLE journal (blob TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE garbage (blob TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS untold (
+    bucket TEXT NOT NULL, key BLOB NOT NULL, blob TEXT NOT NULL, PRIMARY KEY (bucket, key, blob)
+) WITHOUT ROWID;
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -112,6 +115,8 @@ class Index:
                 f"{self._path} has schema {version}, this Modelwright knows {SCHEMA_VERSION}: "
                 "start the version that wrote it, or another home folder."
             )
+        else:  # a table that earlier versions of this schema had not, and can do without
+            self._writer.execute(next(each for each in _SCHEMA.split(";\n") if " untold " in each))
 
     @property
     def reader(self) -> sqlite3.Connection:
@@ -151,6 +156,18 @@ class Index:
 
     def garbage(self) -> list[str]:
         return [blob for (blob,) in self.reader.execute("SELECT blob FROM garbage")]
+
+    def untold(self) -> list[tuple[str, str, str]]:
+        """(bucket, key, blob) of the objects that somebody has still to hear of."""
+        rows = self.reader.execute("SELECT bucket, key, blob FROM untold")
+        return [(bucket, decode_key(key), blob) for bucket, key, blob in rows]
+
+    def told(self, bucket: str, key: str, blob: str) -> None:
+        """Whoever wanted to hear of this object has heard."""
+        with self.write() as transaction:
+            transaction.execute(
+                "DELETE FROM untold WHERE bucket = ? AND key = ? AND blob = ?", (bucket, encode_key(key), blob)
+            )
 
     def blobs(self, run: str) -> set[str]:
         """Every blob of a run that something still needs."""
@@ -241,6 +258,12 @@ def put_object(
         ),
     )
     return old
+
+
+def note_untold(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Somebody must hear of this object, whatever happens after the commit."""
+    place = (entry.info.bucket, encode_key(entry.info.key), entry.blob)
+    connection.execute("INSERT OR REPLACE INTO untold VALUES (?, ?, ?)", place)
 
 
 def delete_object(connection: sqlite3.Connection, bucket: str, key: str) -> str | None:

@@ -30,6 +30,7 @@ from modelwright.objects.index import (
     encode_key,
     find_bucket,
     find_object,
+    note_untold,
     put_object,
     to_json,
 )
@@ -148,15 +149,22 @@ class PartWriter:
 
 
 class Uploads:
-    """The multipart uploads of a store. `publish(entry, old blob)` is called after a completed object's commit."""
+    """The multipart uploads of a store. `publish(entry, old blob, whether it is wanted)` is called after a completed
+    object's commit; `is_wanted(bucket, key)` says whether somebody must hear of it."""
 
     def __init__(
-        self, index: Index, blobs: Blobs, publish: Callable[[Entry, str | None], None], now: Callable[[], float]
+        self,
+        index: Index,
+        blobs: Blobs,
+        publish: Callable[[Entry, str | None, bool], None],
+        is_wanted: Callable[[str, str], bool],
+        now: Callable[[], float],
     ) -> None:
         self.now = now
         self._index = index
         self._blobs = blobs
         self._publish = publish
+        self._is_wanted = is_wanted
         self._lock = threading.Lock()
         self._slabs: dict[str, _Slab] = {}
 
@@ -333,6 +341,7 @@ class Uploads:
                 inode = self._blobs.concatenate(blob, [(part.blob, part.position, part.size) for part in parts])
             entry = Entry(info, blob, upload.id)
             numbered = [(part.number, part.size, _told(upload, part)) for part in parts]
+            wanted = self._is_wanted(info.bucket, info.key)
             with self._index.write() as transaction:
                 if find_bucket(transaction, info.bucket) is None or _find(transaction, upload.id) is None:
                     raise errors.no_such_upload(upload.id)
@@ -343,6 +352,8 @@ class Uploads:
                         raise errors.invalid_part(upload.id, part.number, part.etag)
                 condition.check(info.key, find_object(transaction, info.bucket, info.key))
                 old = put_object(transaction, entry, inode, numbered)
+                if wanted:
+                    note_untold(transaction, entry)
                 garbage = ({part.blob for part in everything} | {upload.slab}) - {blob}
                 _forget(transaction, upload.id)
                 add_garbage(transaction, garbage)
@@ -353,7 +364,7 @@ class Uploads:
             raise
         self._slabs.pop(upload.id, None)
         self._collect(garbage)
-        self._publish(entry, old)
+        self._publish(entry, old, wanted)
         return info
 
     def abort(self, bucket: str, key: str, upload: str) -> None:

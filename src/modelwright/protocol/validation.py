@@ -15,7 +15,7 @@ Compiled once a shape into functions; patterns are Java's, translated by `patter
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -348,6 +348,15 @@ def _is_time(value: float) -> bool:
 
 
 def _matches(pattern: str, value: str) -> bool:
+    return _is_match(pattern, value) if len(value) <= _NAME else _is_match.__wrapped__(pattern, value)
+
+
+_NAME = 128
+"""Texts up to here come again: names."""
+
+
+@lru_cache(maxsize=4096)
+def _is_match(pattern: str, value: str) -> bool:
     """Compiled when first needed: an operation has hundreds of patterns, a request uses few."""
     found = patterns.compiled(pattern)
     return found is None or found.fullmatch(value) is not None

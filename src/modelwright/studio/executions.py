@@ -111,7 +111,7 @@ class _Executions:
             if chosen != "logs" and run is not None and run["StepStatus"] == "Failed":
                 panel["lines"] = (await joblogs.tail(view, job["kind"], job["name"], _LAST_LINES)).lines
         panel["inputs"], panel["outputs"] = _inputs(step, job), _outputs(run, job)
-        panel["links"] = _links(run)
+        panel["links"] = await _links(view, run)
         return panel
 
     async def stop(self, view: View) -> Response:
@@ -234,13 +234,14 @@ def _outputs(run: Document | None, job: Document | None) -> Document:
     }
 
 
-def _links(run: Document | None) -> list[tuple[str, str]]:
+async def _links(view: View, run: Document | None) -> list[tuple[str, str]]:
     """(what, address) of what a step made that has a page of its own."""
     metadata: Mapping[str, Any] = (run or {}).get("Metadata", {})
     found = []
-    if "RegisterModel" in metadata:
-        group, _, version = metadata["RegisterModel"]["Arn"].partition(":model-package/")[2].partition("/")
-        if version:
+    if "RegisterModel" in metadata:  # its ARN has the group's name in small letters only
+        package = await view.find("DescribeModelPackage", ModelPackageName=metadata["RegisterModel"]["Arn"])
+        if package is not None and "ModelPackageGroupName" in package:
+            group, version = package["ModelPackageGroupName"], str(package["ModelPackageVersion"])
             found.append((f"{group}/{version}", link("models", group, version)))
     return found
 

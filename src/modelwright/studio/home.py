@@ -120,6 +120,8 @@ async def _builds(view: View) -> list[Item]:
         kind, _, name = str(build.get("initiator", "")).partition("/")
         address = link("deployments", name) if kind == "codepipeline" and name else ""
         status = _BUILD.get(build["buildStatus"], build["buildStatus"])
+        if address and status == "Failed":
+            continue  # the deployment says it
         items.append(Item(status, build["projectName"], "Build", address, float(build["startTime"])))
     return items
 

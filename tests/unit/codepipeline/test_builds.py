@@ -86,6 +86,7 @@ def test_it_works(build, codebuild, objects):
         "environmentVariablesOverride": [
             {"name": "A", "value": "1", "type": "PLAINTEXT"},
             {"name": "B", "value": "x", "type": "PARAMETER_STORE"},
+            {"name": "CODEBUILD_INITIATOR", "value": "codepipeline/pipeline"},
         ],
         "idempotencyToken": "id-1",
     }

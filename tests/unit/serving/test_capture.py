@@ -114,7 +114,7 @@ def test_the_thread_writes_by_itself(objects, database):
     import threading
 
     written = threading.Event()
-    objects.subscribe(lambda info: written.set())
+    objects.subscribe(lambda *_: True, lambda _: written.set())
     capture = Capture(objects, database, lambda: TIME, delay=0.01)
     capture.add(captured())
     assert written.wait(30)

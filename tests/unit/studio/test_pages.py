@@ -479,7 +479,12 @@ def test_home_tells_of_deployments_builds_and_endpoints(user, monkeypatch):
             "builds": [
                 {"buildStatus": status, "projectName": f"build-{number}", "startTime": 6.0, **more}
                 for number, (status, more) in enumerate(
-                    [("IN_PROGRESS", {"initiator": "codepipeline/deploy"}), ("TIMED_OUT", {}), ("SUCCEEDED", {})]
+                    [
+                        ("IN_PROGRESS", {"initiator": "codepipeline/deploy"}),
+                        ("TIMED_OUT", {}),
+                        ("SUCCEEDED", {}),
+                        ("FAILED", {"initiator": "codepipeline/deploy"}),
+                    ]
                 )
             ]
         },
@@ -497,6 +502,7 @@ def test_home_tells_of_deployments_builds_and_endpoints(user, monkeypatch):
     assert 'href="/studio/deployments/deploy">deploy</a>' in failed
     assert "build-1" in failed
     assert "build-2" not in page
+    assert "build-3" not in page, "its deployment says it"
 
 
 TITLES = ("Running", "Failed last")

@@ -7,7 +7,9 @@ import re
 import pytest
 
 from modelwright.errors import AwsError
+from modelwright.services.dispatch import Context
 from modelwright.studio import plots, reports, whereabouts
+from modelwright.studio.executions import _links
 from modelwright.studio.version_changes import compared
 from support.browser import ROLE
 
@@ -217,3 +219,17 @@ def test_metrics_are_told_without_what_is_drawn():
     assert reports.measured(report) == {"mae": (0.5, 0.25)}
     assert reports.measured(["x"]) == {"": ('["x"]', None)}
     assert reports.measured(None) == {}
+
+
+def test_a_step_links_to_the_version_by_its_group_s_own_name(user, versions):
+    """ARNs have names in small letters only."""
+    assert ":model-package/pose/" in versions[0]
+    context = Context("111122223333", "us-east-1", user.platform.keys.admin.principal)
+
+    class Asker:
+        async def find(self, operation, **parameters):
+            return await user.platform.dispatcher.acall(context, "sagemaker", operation, parameters)
+
+    found = asyncio.run(_links(Asker(), {"Metadata": {"RegisterModel": {"Arn": versions[0]}}}))
+    assert found == [("Pose/1", "/studio/models/Pose/1")]
+    assert asyncio.run(_links(Asker(), {"Metadata": {"TrainingJob": {"Arn": "x"}}})) == []

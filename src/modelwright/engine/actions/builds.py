@@ -81,8 +81,11 @@ def _request(task: Task) -> dict[str, Any]:
         request["secondaryArtifactsOverride"] = [
             {**_artifacts(task.place(name)), "artifactIdentifier": name} for name in outputs
         ]
-    environment = _environment(configuration.get("EnvironmentVariables"))
-    return request | ({"environmentVariablesOverride": environment} if environment else {})
+    initiator = {"name": "CODEBUILD_INITIATOR", "value": f"codepipeline/{task.pipeline}"}  # as CodeBuild tells it
+    return {
+        **request,
+        "environmentVariablesOverride": [*_environment(configuration.get("EnvironmentVariables")), initiator],
+    }
 
 
 def _location(place: Place) -> str:

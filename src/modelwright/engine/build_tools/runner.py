@@ -74,6 +74,8 @@ class Build:
                 _unpack(ROOT / source["input"], folder)
             except (OSError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
                 return self.leave("CLIENT_ERROR", f"The source {source['location']} can't be unpacked: {error}")
+            if source["commit"]:
+                _make_clone(source, folder)
         if self.plan["git_credential_helper"]:
             for name, value in (("helper", "!aws codecommit credential-helper $@"), ("UseHttpPath", "true")):
                 subprocess.run(["git", "config", "--global", f"credential.{name}", value], check=False)
@@ -291,6 +293,31 @@ def _unpack(source: Path, folder: Path) -> None:
             place = Path(archive.extract(member, folder))
             if mode & 0o777 and place.is_file():
                 place.chmod(mode & 0o777 | 0o600)
+
+
+def _make_clone(source: dict[str, Any], folder: Path) -> None:
+    """Lay the repository itself under the files of its commit, so that git works in the folder as in a clone.
+
+    A build can do without: where it can't be fetched, that is said, and the build goes on.
+    """
+    depth = [f"--depth={source['depth']}"] if source["depth"] else []
+    branches = [] if depth else ["--tags", "+refs/heads/*:refs/remotes/origin/*"]
+    steps = (
+        ["init", "-q"],
+        ["remote", "add", "origin", source["location"]],
+        ["fetch", "-q", *depth, "origin", *branches, source["commit"]],
+        ["update-ref", "--no-deref", "HEAD", source["commit"]],
+        ["reset", "-q"],
+    )
+    try:
+        for step in steps:
+            subprocess.run(
+                ["git", "-C", str(folder), *step], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "output", None) or str(error).encode()).decode(errors="replace").strip()
+        say(f"Note: {source['location']} is here without its history: {said}")
+        shutil.rmtree(folder / ".git", ignore_errors=True)
 
 
 def _base(source: Path, pattern: str) -> Path:

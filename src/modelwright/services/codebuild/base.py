@@ -26,7 +26,7 @@ SOURCE: Table = {
     "location": HONOURED,
     "buildspec": HONOURED,
     "sourceIdentifier": HONOURED,
-    "gitCloneDepth": recorded("The tree of the one commit is fetched, without its history."),
+    "gitCloneDepth": HONOURED,
     "gitSubmodulesConfig": {"fetchSubmodules": refused("Submodules are not fetched.", False)},
     "insecureSsl": refused("Sources are on this machine.", False),
     "reportBuildStatus": refused("There is nobody to report to.", False),

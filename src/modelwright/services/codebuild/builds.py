@@ -60,7 +60,7 @@ _OVERRIDES: Table = {
     "secondaryArtifactsOverride": ARTIFACTS,
     "cacheOverride": CACHE,
     "logsConfigOverride": LOGS,
-    "gitCloneDepthOverride": recorded("The tree of the one commit is fetched, without its history."),
+    "gitCloneDepthOverride": HONOURED,
     "gitSubmodulesConfigOverride": _GIT,
     "insecureSslOverride": refused("Sources are on this machine.", False),
     "reportBuildStatusOverride": refused("There is nobody to report to.", False),

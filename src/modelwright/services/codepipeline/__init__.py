@@ -33,7 +33,7 @@ def services(
     changes = Changes(database=database, history=history, now=now, events=events, states=states)
     events.listen("aws.codecommit", changes.pushed)
     if objects is not None:
-        objects.subscribe(changes.stored)
+        objects.subscribe(changes.is_source, changes.stored)
     yield (
         "codepipeline",
         Pipelines(

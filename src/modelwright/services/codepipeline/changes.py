@@ -61,16 +61,15 @@ class Changes(CodePipelineService):
 
         self._changed(transaction, wanted, detail.get("commitId"))
 
+    def is_source(self, bucket: str, key: str) -> bool:
+        """Whether an object in S3 is a source."""
+        return (bucket, key) in self._objects()
+
     def stored(self, found: ObjectInfo) -> None:
-        """An object in S3 was written. Nobody who writes one may hold a transaction."""
+        """Such an object was written. Nobody who writes one may hold a transaction."""
         place = (found.bucket, found.key)
-        if place not in self._objects():
-            return
-        try:
-            with self.database.write() as transaction:
-                self._changed(transaction, lambda _, action: _object(action) == place)
-        except Exception:
-            _log.exception("s3://%s/%s has changed, and its pipelines could not be started", *place)
+        with self.database.write() as transaction:
+            self._changed(transaction, lambda _, action: _object(action) == place)
 
     def forget(self) -> None:
         """There is a new pipeline, or one has changed."""

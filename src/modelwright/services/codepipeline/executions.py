@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from modelwright.errors import ValidationException
+from modelwright.errors import AwsError, ValidationException
 from modelwright.lifecycles.codepipeline_document import pipeline_state, told_execution
 from modelwright.services.codepipeline.base import CodePipelineService, answer, no_execution, paged, public
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table
 from modelwright.store.codepipelines import ACTION, EXECUTION
-from modelwright.store.resources import Condition, Query, find_resource
+from modelwright.store.database import Transaction
+from modelwright.store.resources import Condition, Query, find_resource, list_resources
 
 LIST_MEMBERS: Table = {
     "pipelineName": HONOURED,
@@ -70,13 +72,13 @@ class Executions(CodePipelineService):
         conditions = () if identity is None else (Condition("pipelineExecutionId", "equals", identity),)
         with self.database.read() as transaction:
             self.check(transaction, context, name)
-            if identity is not None and find_resource(transaction, EXECUTION, identity) is None:
+            execution = None if identity is None else find_resource(transaction, EXECUTION, identity)
+            if identity is not None and (execution is None or execution["_pipelineName"] != name):
                 raise no_execution(name, identity)
+            if latest.get("startTimeRange") == "Latest":
+                return _latest(transaction, name, parameters, conditions)
             page = paged(transaction, _query(ACTION, name, parameters, conditions))
-        found = page.documents
-        if latest.get("startTimeRange") == "Latest":
-            found = _latest(found)
-        return answer("actionExecutionDetails", found, page.next_token)
+        return answer("actionExecutionDetails", page.documents, page.next_token)
 
 
 def _query(kind: str, pipeline: str, parameters: Document, conditions: tuple[Condition, ...]) -> Query:
@@ -89,9 +91,22 @@ def _query(kind: str, pipeline: str, parameters: Document, conditions: tuple[Con
     )
 
 
-def _latest(actions: list[Document]) -> list[Document]:
-    """Of each action the last run only; they come newest first."""
+def _latest(
+    transaction: Transaction, pipeline: str, parameters: Document, conditions: tuple[Condition, ...]
+) -> Document:
+    """A page of the last runs of each action: all must be seen to know them, so the token is a position."""
+    token = parameters.get("nextToken", "0")
+    if not token.isdigit():
+        raise AwsError("nextToken is not one of this operation's.", code="InvalidNextTokenException")
     found: dict[tuple[str, str], Document] = {}
-    for action in actions:
-        found.setdefault((action["stageName"], action["actionName"]), action)
-    return list(found.values())
+    query = Query(ACTION, parent=pipeline, conditions=conditions, limit=500)
+    while True:
+        page = list_resources(transaction, query)
+        for action in page.documents:  # newest first
+            found.setdefault((action["stageName"], action["actionName"]), action)
+        if page.next_token is None:
+            break
+        query = replace(query, token=page.next_token)
+    end = int(token) + parameters.get("maxResults", 100)
+    shown = list(found.values())[int(token) : end]
+    return answer("actionExecutionDetails", shown, str(end) if end < len(found) else None)

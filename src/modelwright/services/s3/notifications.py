@@ -1,19 +1,20 @@
 """Which buckets tell EventBridge of new objects, and the event `Object Created` itself.
 
 The configuration lies in the metadata database, objects do not: the event is sent right after the object was written.
-A crash of this machine just between the two loses the event; nothing else does.
+The store has noted with the object that it is to be told, so a process that dies between the two leaves it to the next;
+an event may come twice then.
 Source: "EventBridge event message structure" of S3.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time as clock
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from modelwright.errors import AwsError
 from modelwright.objects.base import ObjectInfo
 from modelwright.objects.directory import DirectoryStore
 from modelwright.services.dispatch import Context, Document, operation
@@ -26,7 +27,6 @@ from modelwright.store.resources import Query, delete_resource, insert_resource,
 KIND = "BucketNotification"
 SOURCE = "aws.s3"
 
-_log = logging.getLogger(__name__)
 _ONLY_EVENT_BRIDGE = refused("Use EventBridgeConfiguration, and rules of EventBridge.", [])
 
 MEMBERS: Table = {
@@ -56,7 +56,7 @@ class Notifications:
         self._lock = threading.Lock()
         self._known: frozenset[tuple[str, float]] | None = None
         """Buckets that tell, by name and creation: one that was made anew does not."""
-        store.subscribe(self._stored)
+        store.subscribe(self._is_told, self._stored)
 
     @operation("PutBucketNotificationConfiguration", members=MEMBERS)
     def put(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -87,26 +87,28 @@ class Notifications:
                 self._known = frozenset((each["Bucket"], each["Created"]) for each in found)
             return self._known
 
-    def _stored(self, found: ObjectInfo) -> None:
+    def _is_told(self, bucket: str, key: str) -> bool:
+        telling = self._telling()
+        if not telling:
+            return False
         try:
-            telling = self._telling()
-            if not telling:
-                return
-            bucket = self._store.buckets.find(found.bucket)
-            if (bucket.name, bucket.created) not in telling:
-                return
-            with self._database.write() as transaction:
-                self._events.emit(
-                    transaction,
-                    source=SOURCE,
-                    detail_type="Object Created",
-                    detail=self._detail(found),
-                    resources=(f"arn:aws:s3:::{found.bucket}",),
-                    region=bucket.region,
-                    time=self._now(),
-                )
-        except Exception:
-            _log.exception("s3://%s/%s was written, and its event could not be sent", found.bucket, found.key)
+            found = self._store.buckets.find(bucket)
+        except AwsError:
+            return False
+        return (found.name, found.created) in telling
+
+    def _stored(self, found: ObjectInfo) -> None:
+        region = self._store.buckets.find(found.bucket).region
+        with self._database.write() as transaction:
+            self._events.emit(
+                transaction,
+                source=SOURCE,
+                detail_type="Object Created",
+                detail=self._detail(found),
+                resources=(f"arn:aws:s3:::{found.bucket}",),
+                region=region,
+                time=self._now(),
+            )
 
     def _detail(self, found: ObjectInfo) -> Document:
         return {

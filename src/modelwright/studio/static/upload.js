@@ -25,8 +25,13 @@
     state.textContent = form.dataset.progress.replace("{done}", done).replace("{all}", all);
   };
 
+  // Whoever leaves while files are on their way is asked.
+  let busy = false;
+  addEventListener("beforeunload", (event) => { if (busy) event.preventDefault(); });
+
   async function upload(files) {
     if (!files.length) return;
+    busy = true;
     bar.hidden = false;
     bar.max = files.reduce((sum, [file]) => sum + file.size, 0) || 1;
     let before = 0;
@@ -37,12 +42,14 @@
         await put(file, name, (sent) => { bar.value = before + Math.min(sent, file.size); });
       } catch (error) {
         state.textContent = `${form.dataset.failed.replace("{name}", name)} ${error.message}`;
+        busy = false;
         return;
       }
       before += file.size;
       bar.value = before;
       say(++done, files.length);
     }
+    busy = false;
     location.reload();
   }
 
