@@ -12,6 +12,8 @@ from support.deployments import Deployment
 from support.server import serving
 from support.waiting import until
 
+pytestmark = pytest.mark.timeout(900)
+
 ACTIONS = (
     "ModelDeployInfraCode",
     "BuildDeploymentTemplates",
@@ -283,13 +285,16 @@ def test_image_build_pushes_what_the_dockerfile_says(server):
     commit = project.put("No packages", {"Dockerfile": b"FROM python:3.11-slim\nCOPY train.py /train.py\n"})
     second = project.newer({first})
     for execution in (first, second):
-        assert project.ended(execution) == "Succeeded", project.problems()
+        assert project.ended(execution) == "Succeeded", project.log(execution, "BuildAndPushImage")
     assert project.revision(second) == commit
     ecr = server.client("ecr")
     described = ecr.describe_images(repositoryName="imaging/trainer")["imageDetails"]
     by_tag = {tag: each["imageDigest"] for each in described for tag in each["imageTags"]}
     assert set(by_tag) == {"latest", project.revision(first), commit}
     assert by_tag["latest"] == by_tag[commit] != by_tag[project.revision(first)]
+    image = f"imaging-{project.id}"
+    newest = project.client("sagemaker").describe_image_version(ImageName=image, Alias="latest")
+    assert (newest["Version"], newest["BaseImage"].rpartition(":")[2]) == (2, commit)
     project.delete()
     project.gone()
     assert pipeline not in project.everything()["codepipeline"]
