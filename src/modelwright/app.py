@@ -173,6 +173,7 @@ class Platform:
             gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
+            metrics=self.metrics,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
             notebook_token=self._notebook_token,
         )

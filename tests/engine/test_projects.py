@@ -8,6 +8,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from support.cli import CommandLine
 from support.deployments import Deployment
 from support.server import serving
 from support.waiting import until
@@ -369,3 +370,27 @@ def test_a_template_in_s3(server):
     assert project.buckets() == ["provided-data"]
     project.delete()
     project.gone()
+
+
+def test_the_command_line(server):
+    modelwright, own = CommandLine(server.settings.home), server.settings.home / "project-templates"
+    own.mkdir(exist_ok=True)
+    (own / "tiny.yml").write_text(TINY.format(words="words", days=7).replace(", Default: data", ""))
+    (own / "odd.yml").write_text("Parameters: {A: 5}\nResources: {B: {Type: 'AWS::S3::Bucket'}}")
+    listed = modelwright("projects", "templates")
+    assert "A bucket for words" in listed.stdout
+    assert "odd.yml can't be made into a stack" in listed.stderr
+    said = modelwright.err("projects", "create", "cli", "--template", "tiny", code=2)
+    assert said.startswith("modelwright: The template 'tiny' needs --parameter Suffix=...")
+    wrong = modelwright("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix", code=2)
+    assert "write KEY=VALUE" in wrong.stderr
+    failed = modelwright("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix=NO", code=1)
+    assert "cli is CreateFailed" in failed.stderr
+    assert "Suffix" in failed.stderr
+    modelwright("projects", "delete", "cli", "--yes")
+    made = modelwright.out("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix=logs")
+    assert "cli  CreateCompleted" in made
+    assert "from the template tiny" in made
+    assert "\ncli " in modelwright.out("projects", "list")
+    modelwright("projects", "delete", "cli", "--yes")
+    assert "There is no project 'cli'" in modelwright.err("projects", "show", "cli", code=2)

@@ -182,6 +182,12 @@ def test_a_viewer_reads_only_and_it_acts_as_a_developer(home):
         with pytest.raises(ClientError) as refused:
             getattr(viewer, verb)(NotebookInstanceName="watched")
         assert "AccessDenied" in refused.value.response["Error"]["Code"]
+    iam.remove_user_from_group(UserName="vera", GroupName="viewer")
+    iam.add_user_to_group(UserName="vera", GroupName="developer")
+    viewer.describe_notebook_instance(NotebookInstanceName="watched")
+    with pytest.raises(ClientError, match="Only admin, who created it") as refused:
+        opened(viewer, "watched")
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
     told = get(opened(client, "watched"))
     assert told["key"].startswith("ASIAMW"), "a key of its own"
     assert told["key"] != home.keys.admin.id

@@ -161,6 +161,13 @@ class Hosted:
                     self._gates.attend(part.container, self._runtime.gate_of(part.container))
                     self._attended.add(part.container)
 
+    def abandon(self, state: Endpoint, one: Instance) -> None:
+        """What there is of an attempt that never ran as a whole, perhaps some of its containers."""
+        self.ports.give_back(one.key)
+        for name in container_names(state, one):
+            self._runtime.stop(Handle(self._runtime.name, name), grace=0)
+            shutil.rmtree(self.folder(name), ignore_errors=True)
+
     def forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
         self.ports.give_back(one.key)

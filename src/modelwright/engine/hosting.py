@@ -212,7 +212,7 @@ class Hosting:
         kinds = {"watch": "Exited", "stop": "Signalled", "drain": "Drained", "check": "Sick"}
         kind = kinds.get(work.effect.kind, "Refused")
         if kind == "Refused":
-            self._hosted.ports.give_back(one.key)
+            self._hosted.abandon(work.state, one)
         return [_fact(kind, one, Reason=reason[:REASON_LIMIT], Logs=_log_keys(work, one))]
 
     def closed(self, stream: str, state: Endpoint) -> None:
@@ -270,17 +270,13 @@ class Hosting:
                 image = self._images.resolve(container["Image"], lambda line: None)
                 started.append(self._runtime.start(self._hosted.spec(work.state, variant, container, part, image)))
         except (AwsError, ConfigurationError) as error:
-            for handle in started:
-                self._runtime.stop(handle, grace=0)
             text = f"The container of production variant {one.variant} can't be started: {error}"
             return self._give_up(work, one, text)
         return [_fact("Started", one, Handles=[asdict(handle) for handle in started])]
 
     def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
-        """Before anything runs."""
-        self._hosted.ports.give_back(one.key)
-        for name in container_names(work.state, one):
-            shutil.rmtree(self._hosted.folder(name), ignore_errors=True)
+        """This attempt never ran as a whole."""
+        self._hosted.abandon(work.state, one)
         return [_fact("Refused", one, Reason=text[:REASON_LIMIT], Hopeless=hopeless)]
 
     def _watch(self, work: Work, one: Instance) -> Sequence[Fact] | None:
