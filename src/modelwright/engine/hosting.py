@@ -365,22 +365,19 @@ class Hosting:
         name = variant_of(state, one).names[number]
         head = (
             f"The {name} container for production variant {one.variant} did not pass the ping health check: it ended "
-            f"({_exit_text(found)}). {self._port_hint(one)}Its log ({LOG_GROUP}/{state.name}) ends: "
+            f"({_exit_text(found)}). {self._hosted.hint(state, one, tail)}Its log ({LOG_GROUP}/{state.name}) ends: "
         )
         return _with_tail(head, tail)
 
     def _unhealthy(self, work: Work, one: Instance, number: int, problem: str) -> str:
         variant = variant_of(work.state, one)
+        tail = self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES)
         head = (
             f"The {variant.names[number]} container for production variant {one.variant} did not pass the ping health "
-            f"check within {variant.startup:g} seconds ({problem}). {self._port_hint(one)}"
+            f"check within {variant.startup:g} seconds ({problem}). {self._hosted.hint(work.state, one, tail)}"
             f"Its log ({LOG_GROUP}/{work.state.name}) ends: "
         )
-        return _with_tail(head, self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES))
-
-    def _port_hint(self, one: Instance) -> str:
-        shared = [part.port for part in one.parts if not part.isolated]
-        return next((hint for port in shared if (hint := self._hosted.ports.hint(port))), "")
+        return _with_tail(head, tail)
 
     def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
