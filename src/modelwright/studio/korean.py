@@ -496,4 +496,6 @@ KOREAN: Mapping[str, str] = {
     "{seconds} s": "{seconds}초",
     "{title}: {y} over {x}, area {area}": "{title}: {x}에 따른 {y}, 면적 {area}",
     "{what}": "{what}",
+    "CPU": "CPU",
+    "Memory": "메모리",
 }
