@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelwright.engine.capacity import Capacity
+from modelwright.engine.endpoint_load import EndpointLoad
 from modelwright.engine.hosted import SUFFIX, Gatekeeping, Hosted, container_names, variant_of
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
@@ -47,6 +48,7 @@ from modelwright.runtimes.base import (
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
+from modelwright.store.metric_buffer import MetricBuffer
 from modelwright.store.resources import delete_resource, find_resource, replace_resource
 
 _log = logging.getLogger(__name__)
@@ -125,8 +127,9 @@ class Hosting:
         gates: Gatekeeping,
         now: Callable[[], float],
         ping_interval: float = PING_INTERVAL,
+        metrics: MetricBuffer | None = None,
     ) -> None:
-        """`capacity` says what an instance type's share of this machine is."""
+        """`capacity` says what an instance type's share of this machine is, `metrics` gets how busy instances are."""
         self._database = database
         self._events = events
         self._runtime = runtime
@@ -145,6 +148,7 @@ class Hosting:
         self._hosted = Hosted(
             runtime=runtime, folder=folder, capacity=capacity, client_environment=client_environment, gates=gates
         )
+        self._load = EndpointLoad(runtime, capacity, metrics, folder, now)
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -319,6 +323,7 @@ class Hosting:
                 return None
             if not one.healthy:
                 return [_fact("Healthy", one)]
+            self._load.look(work.state, one)
             work.resume_at(checks.last + self._ping_interval)
             return None
         if one.healthy:
@@ -380,6 +385,7 @@ class Hosting:
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
+        self._load.forget(one)
         self._hosted.forget(one)
 
     # Its log
