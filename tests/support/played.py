@@ -141,6 +141,7 @@ class Furnished:
             if noun == "TrainingJob":
                 document |= _trained(name, status, at, end)
             replace_resource(transaction, noun, name, document, modified=end, status=status)
+            self.history.append(transaction, f"{noun[:-3].lower()}-job/{name}", _facts(status, at, end))
             log = lines or (_training_log(failure) if noun == "TrainingJob" else _evaluation_log())
             if status == "InProgress":
                 log = log[: len(log) // 2]
@@ -217,8 +218,20 @@ class Furnished:
 def _plain(request):
     """Arguments with what the pipeline would have put in."""
     if isinstance(request, dict):
-        return "s3://earlier/place" if "Get" in request else {key: _plain(value) for key, value in request.items()}
+        if "Get" in request:
+            return "30" if request["Get"].startswith("Parameters.") else "s3://earlier/place"
+        return {key: _plain(value) for key, value in request.items()}
     return [_plain(item) for item in request] if isinstance(request, list) else request
+
+
+def _facts(status, at, end):
+    """How long it waited for its image and inputs, and stored its outputs."""
+    began = min(8, (end - at) / 5) if end > at else 2
+    facts = [Event("Preparing", {}, at), Event("Prepared", {"Began": at + began / 2}, at + began / 2)]
+    facts.append(Event("Started", {}, at + began))
+    if status != "InProgress":
+        facts += [Event("Exited", {"Ended": end - began / 2}, end - began / 2), Event("Ended", {"status": status}, end)]
+    return facts
 
 
 def _trained(name, status, at, end):
