@@ -56,6 +56,7 @@ from modelwright.services.s3.notifications import Notifications
 from modelwright.services.sagemaker.code_repositories import CodeRepositories
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
+from modelwright.services.sagemaker.images import SageMakerImages
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -172,6 +173,7 @@ class Platform:
             gates=self.gates,
             log_shipped=self.live.wake_log,
             archive=self.repositories.archive,
+            metrics=self.metrics,
             seeds=lambda template, seed: self.catalog.find(template).seed(seed),
             notebook_token=self._notebook_token,
         )
@@ -274,6 +276,7 @@ class Platform:
             ProcessingJobs(**sagemaker, check_image=self._check_image, known_instance_type=known_instance_type),
         )
         yield "sagemaker", Models(**sagemaker, check_image=self._check_image)
+        yield "sagemaker", SageMakerImages(**sagemaker, check_image=self._check_image)
         yield "sagemaker", EndpointConfigs(**sagemaker, known_instance_type=known_instance_type)
         yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)

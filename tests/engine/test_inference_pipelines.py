@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from modelwright.errors import AwsError
+from modelwright.errors import AwsError, ConfigurationError
+from modelwright.runtimes.base import Running
 from modelwright.store import logs
 from support.hosting import Endpoints, ServingImages
 from support.platform import running
@@ -98,3 +99,21 @@ def test_a_server_that_starts_again_adopts_them(tmp_path):
         assert endpoints.invoke("p")["Body"] == before
         endpoints.delete("p")
         assert not list(platform.settings.jobs.glob("*.replica"))
+
+
+def test_what_was_started_of_one_that_cant_be_started_is_stopped(endpoints, monkeypatch):
+    runtime, started = endpoints.platform.runtime, []
+    start = runtime.start
+
+    def only_the_first(spec):
+        if len(spec.name.split(".")) > 5:
+            raise ConfigurationError("there is no room for a second one")
+        started.append(start(spec))
+        return started[-1]
+
+    monkeypatch.setattr(runtime, "start", only_the_first)
+    found = deployed(endpoints, "p", ("first", {}), ("second", {}))
+    assert found["EndpointStatus"] == "Failed"
+    assert "there is no room for a second one" in found["FailureReason"]
+    assert len(started) == 3
+    endpoints.platform.until(lambda: not any(isinstance(runtime.poll(handle), Running) for handle in started))

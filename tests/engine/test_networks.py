@@ -72,6 +72,16 @@ def test_isolation_leaves_no_network_and_no_credentials(endpoints, image):
     assert endpoints.invoke("m", b"reach http://127.0.0.1:7070/")["Body"].startswith(b"no: ")
 
 
+@needs_networks
+@pytest.mark.parametrize(
+    ("isolated", "said"), [(False, "by HTTPS_PROXY alone"), (True, "EnableNetworkIsolation leaves")]
+)
+def test_who_looks_for_something_outside_is_told(endpoints, isolated, said):
+    found = endpoints.quickly("m", isolated=isolated, MODE="lookup")
+    assert found["EndpointStatus"] == "Failed"
+    assert said in found["FailureReason"], found["FailureReason"]
+
+
 def test_without_networks_all_share_the_machines(tmp_path, monkeypatch):
     monkeypatch.setattr(ProcessRuntime, "network_problem", lambda self: "there are none here")
     with running(tmp_path / "home", images=ServingImages(tmp_path)) as platform:
@@ -89,7 +99,7 @@ def test_without_networks_all_share_the_machines(tmp_path, monkeypatch):
 def test_jobs_in_isolation(tmp_path):
     script = """
         grep -q '"network_interface_name": *"lo"' /opt/ml/input/config/resourceconfig.json || exit 1
-        [ "$(grep -c : /proc/net/dev)" = 1 ] || exit 2
+        [ "$(wc -l < /proc/net/route)" = 1 ] || exit 2  # a headline and no route
         [ -z "$AWS_ACCESS_KEY_ID$AWS_ENDPOINT_URL" ] || exit 3
         cat /opt/ml/input/data/training/* > /opt/ml/model/copy
     """
@@ -99,7 +109,7 @@ def test_jobs_in_isolation(tmp_path):
         job = platform.trained("t")
         assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
         assert job["EnableNetworkIsolation"] is True
-        platform.process("p", '[ "$(grep -c : /proc/net/dev)" = 1 ]', NetworkConfig={"EnableNetworkIsolation": True})
+        platform.process("p", '[ "$(wc -l < /proc/net/route)" = 1 ]', NetworkConfig={"EnableNetworkIsolation": True})
         assert platform.processed("p")["ProcessingJobStatus"] == "Completed"
 
 

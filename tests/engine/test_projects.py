@@ -8,9 +8,12 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from support.cli import CommandLine
 from support.deployments import Deployment
 from support.server import serving
 from support.waiting import until
+
+pytestmark = pytest.mark.timeout(900)
 
 ACTIONS = (
     "ModelDeployInfraCode",
@@ -283,13 +286,16 @@ def test_image_build_pushes_what_the_dockerfile_says(server):
     commit = project.put("No packages", {"Dockerfile": b"FROM python:3.11-slim\nCOPY train.py /train.py\n"})
     second = project.newer({first})
     for execution in (first, second):
-        assert project.ended(execution) == "Succeeded", project.problems()
+        assert project.ended(execution) == "Succeeded", project.log(execution, "BuildAndPushImage")
     assert project.revision(second) == commit
     ecr = server.client("ecr")
     described = ecr.describe_images(repositoryName="imaging/trainer")["imageDetails"]
     by_tag = {tag: each["imageDigest"] for each in described for tag in each["imageTags"]}
     assert set(by_tag) == {"latest", project.revision(first), commit}
     assert by_tag["latest"] == by_tag[commit] != by_tag[project.revision(first)]
+    image = f"imaging-{project.id}"
+    newest = project.client("sagemaker").describe_image_version(ImageName=image, Alias="latest")
+    assert (newest["Version"], newest["BaseImage"].rpartition(":")[2]) == (2, commit)
     project.delete()
     project.gone()
     assert pipeline not in project.everything()["codepipeline"]
@@ -364,3 +370,27 @@ def test_a_template_in_s3(server):
     assert project.buckets() == ["provided-data"]
     project.delete()
     project.gone()
+
+
+def test_the_command_line(server):
+    modelwright, own = CommandLine(server.settings.home), server.settings.home / "project-templates"
+    own.mkdir(exist_ok=True)
+    (own / "tiny.yml").write_text(TINY.format(words="words", days=7).replace(", Default: data", ""))
+    (own / "odd.yml").write_text("Parameters: {A: 5}\nResources: {B: {Type: 'AWS::S3::Bucket'}}")
+    listed = modelwright("projects", "templates")
+    assert "A bucket for words" in listed.stdout
+    assert "odd.yml can't be made into a stack" in listed.stderr
+    said = modelwright.err("projects", "create", "cli", "--template", "tiny", code=2)
+    assert said.startswith("modelwright: The template 'tiny' needs --parameter Suffix=...")
+    wrong = modelwright("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix", code=2)
+    assert "write KEY=VALUE" in wrong.stderr
+    failed = modelwright("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix=NO", code=1)
+    assert "cli is CreateFailed" in failed.stderr
+    assert "Suffix" in failed.stderr
+    modelwright("projects", "delete", "cli", "--yes")
+    made = modelwright.out("projects", "create", "cli", "--template", "tiny", "--parameter", "Suffix=logs")
+    assert "cli  CreateCompleted" in made
+    assert "from the template tiny" in made
+    assert "\ncli " in modelwright.out("projects", "list")
+    modelwright("projects", "delete", "cli", "--yes")
+    assert "There is no project 'cli'" in modelwright.err("projects", "show", "cli", code=2)

@@ -16,7 +16,7 @@ from support.waiting import until
 URI = "111122223333.dkr.ecr.us-east-1.amazonaws.com/deployable:1"
 DOCKERFILE = 'FROM python:3.11\nCOPY serve /opt/program/serve\nENV PATH="/opt/program:$PATH"\n'
 OVER = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
-PATIENCE = 180
+PATIENCE = 240
 GATE = ("DeployStaging", "ApproveDeployment")
 
 

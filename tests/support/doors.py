@@ -13,6 +13,7 @@ from modelwright.services.logs.groups import LogGroups
 from modelwright.services.logs.streams import LogStreams
 from modelwright.services.sagemaker.endpoint_configs import EndpointConfigs
 from modelwright.services.sagemaker.endpoints import Endpoints
+from modelwright.services.sagemaker.images import SageMakerImages
 from modelwright.services.sagemaker.model_package_groups import ModelPackageGroups
 from modelwright.services.sagemaker.model_packages import ModelPackages
 from modelwright.services.sagemaker.models import Models
@@ -64,6 +65,7 @@ class Door:
             ("sagemaker", TrainingJobs(**jobs)),
             ("sagemaker", ProcessingJobs(**jobs)),
             ("sagemaker", Models(**sagemaker, check_image=check_image)),
+            ("sagemaker", SageMakerImages(**sagemaker, check_image=check_image)),
             (
                 "sagemaker",
                 EndpointConfigs(**sagemaker, known_instance_type=jobs["known_instance_type"]),

@@ -2,7 +2,8 @@
 
 A program of its own, because it forks: `python -m support.hosting_kills HOME FIRST STEP`.
 
-A life creates an endpoint, updates it and deletes it; the one after the kill must bring all of it to its end.
+A life creates an endpoint, updates it to one of two containers and deletes it; the one after the kill must bring all of
+it to its end.
 """
 
 import json
@@ -24,8 +25,9 @@ def prepare(home):
     def act():
         platform = Platform(home, images=ServingImages(home.parent))
         endpoints = Endpoints(platform)
+        endpoints.model("old")
+        endpoints.several("new", ("first", {}), ("second", {"NAME": "new", "MODE": "echo-who"}))
         for name in ("old", "new"):
-            endpoints.model(name)
             endpoints.config(name, one=name)
         endpoints.create("e", "old")
         platform.close()

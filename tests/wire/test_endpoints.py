@@ -114,7 +114,7 @@ def test_it_works(sagemaker, runtime, image, server):
         sagemaker.describe_endpoint(EndpointName="wire")
 
 
-def test_a_pipeline_of_containers(sagemaker, runtime, image):
+def test_a_pipeline_of_containers(server, sagemaker, runtime, image, tmp_path):
     containers = [{"Image": image, "ContainerHostname": name, "Environment": {"APPEND": name}} for name in "ab"]
     for name, mode in (("serial", "Serial"), ("direct", "Direct")):
         sagemaker.create_model(
@@ -132,6 +132,9 @@ def test_a_pipeline_of_containers(sagemaker, runtime, image):
         EndpointName="direct", Body=b"x", ContentType="text/x", TargetContainerHostname="b"
     )
     assert answer["Body"].read() == b"x b(text/x */*)"
+    (tmp_path / "x.csv").write_bytes(b"y")
+    said = modelwright(server, "endpoints", "invoke", "direct", str(tmp_path / "x.csv"), "--container", "a")
+    assert said.stdout == b"y a(text/csv */*)", said.stderr
     with pytest.raises(runtime.exceptions.ModelError, match=r"Received client error \(418\) from a with"):
         runtime.invoke_endpoint(EndpointName="direct", Body=b"teapot", TargetContainerHostname="a")
     with pytest.raises(ClientError, match="name one by TargetContainerHostname"):
@@ -251,8 +254,20 @@ predictor.delete_model()
 predictor.delete_endpoint(delete_endpoint_config=True)
 session.sagemaker_client.get_waiter("endpoint_deleted").wait(EndpointName="v2", WaiterConfig={{"Delay": 1}})
 say("gone")
+
+from sagemaker.pipeline import PipelineModel
+role = sagemaker.get_execution_role()
+steps = [Model(image_uri="{URI}", role=role, sagemaker_session=session, env={{"APPEND": word}})
+         for word in ("scale", "predict")]
+pipeline = PipelineModel(steps, role, predictor_cls=Predictor, name="v2-pipeline",
+                         sagemaker_session=session)
+predictor = pipeline.deploy(1, "ml.m5.large", endpoint_name="v2-pipeline", wait=False)
+session.wait_for_endpoint("v2-pipeline", poll=0.2)
+say(predictor.predict("x", initial_args={{"ContentType": "text/csv", "Accept": "text/plain"}}).decode())
+pipeline.delete_model()
+predictor.delete_endpoint()
 """)  # fmt: skip
-    assert lines == ["{'a': [1]}", "InService 2", "gone"]
+    assert lines == ["{'a': [1]}", "InService 2", "gone", "x scale(text/csv */*) predict(text/scale text/plain)"]
 
 
 def modelwright(server, *arguments):

@@ -4,6 +4,9 @@ The image is called as the one that would be installed, so it takes its place.
 """
 
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -58,6 +61,12 @@ def home(tmp_path_factory):
         )
         LocalImages(running.settings).build(image, "aws/sagemaker/notebook:latest", lambda line: None)
         yield running
+        client = running.client("sagemaker")
+        for each in client.list_notebook_instances(MaxResults=100)["NotebookInstances"]:  # they outlive the server
+            name = each["NotebookInstanceName"]
+            if until(client, name, "InService", "Stopped", "Failed")["NotebookInstanceStatus"] == "InService":
+                client.stop_notebook_instance(NotebookInstanceName=name)
+            until(client, name, "Stopped", "Failed")
 
 
 def until(client, name, *statuses):
@@ -176,6 +185,29 @@ def test_a_viewer_reads_only_and_it_acts_as_a_developer(home):
         with pytest.raises(ClientError) as refused:
             getattr(viewer, verb)(NotebookInstanceName="watched")
         assert "AccessDenied" in refused.value.response["Error"]["Code"]
+    iam.remove_user_from_group(UserName="vera", GroupName="viewer")
+    iam.add_user_to_group(UserName="vera", GroupName="developer")
+    viewer.describe_notebook_instance(NotebookInstanceName="watched")
+    with pytest.raises(ClientError, match="Only admin, who created it") as refused:
+        opened(viewer, "watched")
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
     told = get(opened(client, "watched"))
     assert told["key"].startswith("ASIAMW"), "a key of its own"
     assert told["key"] != home.keys.admin.id
+
+
+def test_down_ends_them_and_their_folders_stay(home):
+    client = home.client("sagemaker")
+    create(client, "evening")
+    assert get(opened(client, "evening"))["visits"] == 1
+    command = [sys.executable, "-m", "modelwright", "down", "--home", str(home.settings.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=home.environ, timeout=120)
+    assert re.search(r"Ended \d+ notebooks?\.", done.stdout), done.stdout
+    home.process.wait()
+    home.start(port=home.running.port)
+    client = home.client("sagemaker")
+    stopped = until(client, "evening", "Stopped", "Failed")
+    assert stopped["NotebookInstanceStatus"] == "Stopped", stopped
+    client.start_notebook_instance(NotebookInstanceName="evening")
+    until(client, "evening", "InService")
+    assert get(opened(client, "evening"))["visits"] == 2

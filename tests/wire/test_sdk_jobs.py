@@ -54,6 +54,7 @@ say([(each["MetricName"], each["Value"]) for each in done["FinalMetricDataList"]
 again = Estimator.attach(job.name, sagemaker_session=session)
 say(again.model_data == done["ModelArtifacts"]["S3ModelArtifacts"], again.hyperparameters()["epochs"])
 session.logs_for_job(job.name)
+say(again.training_job_analytics.dataframe()[["metric_name", "value"]].values.tolist())
 
 model = estimator.create_model(name="sdk-model")
 package = model.register(
@@ -70,6 +71,7 @@ say(found["ModelApprovalStatus"], found["ApprovalDescription"], found["CustomerM
         "Completed",
         "[('mAP50', 0.75)]",
         "True 2",
+        "[['mAP50', 0.75]]",
         "arn:aws:sagemaker:eu-west-1:111122223333:model-package/sdkgroup/1",
         "Approved good True",
     ]

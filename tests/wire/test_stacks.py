@@ -147,6 +147,8 @@ def test_a_stack_of_code_build_pipeline_and_rule(server, seed):
     assert [target["Id"] for target in events.list_targets_by_rule(Rule=f"{name}-rule")["Targets"]] == ["two"]
     assert code.get_branch(repositoryName=name, branchName="main")["branch"]["commitId"] == head
 
+    statuses = [each["ResourceStatus"] for each in cloud.describe_stack_events(StackName=name)["StackEvents"]]
+    assert "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS" in statuses
     bucket = server.client("s3")
     for each in bucket.list_objects_v2(Bucket=name).get("Contents", []):
         bucket.delete_object(Bucket=name, Key=each["Key"])

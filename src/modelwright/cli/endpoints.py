@@ -59,6 +59,9 @@ def show_endpoint(console: Console, name: str) -> None:
 @click.option("--accept", metavar="TYPE", help="The content type to ask for.")
 @click.option("--variant", metavar="NAME", help="The production variant to ask; by weight where it is not given.")
 @click.option(
+    "--container", metavar="NAME", help="Of several containers the one to ask, where they are asked directly."
+)
+@click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the answer there."
 )
 @pass_console
@@ -69,12 +72,14 @@ def invoke(
     content_type: str | None,
     accept: str | None,
     variant: str | None,
+    container: str | None,
     output: Path | None,
 ) -> None:
     """Send FILE (- for standard input) to an endpoint; prints what it answers."""
     body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     asked: dict[str, Any] = {"ContentType": content_type or guess_type(file)}
-    asked |= {key: value for key, value in (("Accept", accept), ("TargetVariant", variant)) if value}
+    wanted = (("Accept", accept), ("TargetVariant", variant), ("TargetContainerHostname", container))
+    asked |= {key: value for key, value in wanted if value}
     answer = console.client("sagemaker-runtime", seconds=70).invoke_endpoint(EndpointName=name, Body=body, **asked)
     content = answer["Body"].read()
     if output is not None:

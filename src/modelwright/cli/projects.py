@@ -13,6 +13,7 @@ from modelwright.cli.console import Console, expected, pages, stop_with, without
 from modelwright.cli.project_card import card, look
 from modelwright.cli.tables import Column
 from modelwright.errors import ConfigurationError
+from modelwright.projects.catalog import Catalog
 
 COLUMNS = (
     Column("PROJECT", "ProjectName"),
@@ -46,6 +47,8 @@ def list_templates(console: Console) -> None:
         names = [each["ParameterKey"] for each in answer["ProvisioningArtifactParameters"]]
         template["Parameters"] = ", ".join(names) or "none"
     console.rows(found, TEMPLATE_COLUMNS, "No templates.")
+    for problem in Catalog(console.settings.project_templates).problems():
+        console.tell(problem)
 
 
 @projects.command("list")

@@ -19,6 +19,7 @@ from modelwright.engine.docker import DockerDesk
 from modelwright.engine.executions import Executions
 from modelwright.engine.hosted import Gatekeeping, NoGates
 from modelwright.engine.hosting import PING_INTERVAL, Hosting, NoRouting, Routing
+from modelwright.engine.job_metrics import job_metrics
 from modelwright.engine.jobs import MIRROR_INTERVAL, Jobs
 from modelwright.engine.log_shipping import LogShipper
 from modelwright.engine.notebooks import Notebooks, Token
@@ -36,6 +37,7 @@ from modelwright.runtimes.base import Runtime
 from modelwright.store.database import Database
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
+from modelwright.store.metric_buffer import MetricBuffer
 
 PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "12"}
 """AWS's clients in containers try as long as this server may need to start again: a container outlives it."""
@@ -66,6 +68,7 @@ class Engine:
         log_shipped: Callable[[str], None] = lambda _: None,
         archive: Callable[[str, str, Path], None] = no_archive,
         seeds: Seeds = no_seeds,
+        metrics: MetricBuffer | None = None,
         notebook_token: Token = lambda start: start,
     ) -> None:
         """`call` acts as the platform's own user; `client_environment(region)` is given to jobs and endpoints,
@@ -74,14 +77,17 @@ class Engine:
         `routing` is told where the instances of endpoints are, `gates` by what those with a network of their own reach
         this server; `log_shipped(event stream)` is called when a job's log has new lines; `archive(repository's id,
         commit, target)` writes the tree of a commit as a ZIP archive; `seeds(template, seed)` is the seed code of a
-        project template, as one; `notebook_token(start)` is the secret that a notebook instance is opened with.
+        project template, as one; `notebook_token(start)` is the secret that a notebook instance is opened with;
+        what training jobs measure goes to `metrics`.
         """
 
         def shipped(stream: str) -> None:
             log_shipped(stream)
             self._builds.log_shipped(stream)
 
-        self._logs = LogShipper(database=database, runtime=runtime, now=now, shipped=shipped)
+        self._logs = LogShipper(
+            database=database, runtime=runtime, now=now, shipped=shipped, measured=job_metrics(metrics)
+        )
         self._tidier = Tidier()
         available = total(settings)
         capacity = Capacity(available)
@@ -124,6 +130,7 @@ class Engine:
             gates=gates or NoGates(),
             now=now,
             ping_interval=ping_interval,
+            metrics=metrics,
         )
         self._builds = Builds(
             database=database,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelwright.engine.capacity import Capacity
+from modelwright.engine.endpoint_load import EndpointLoad
 from modelwright.engine.hosted import SUFFIX, Gatekeeping, Hosted, container_names, variant_of
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
@@ -47,6 +48,7 @@ from modelwright.runtimes.base import (
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
+from modelwright.store.metric_buffer import MetricBuffer
 from modelwright.store.resources import delete_resource, find_resource, replace_resource
 
 _log = logging.getLogger(__name__)
@@ -125,8 +127,9 @@ class Hosting:
         gates: Gatekeeping,
         now: Callable[[], float],
         ping_interval: float = PING_INTERVAL,
+        metrics: MetricBuffer | None = None,
     ) -> None:
-        """`capacity` says what an instance type's share of this machine is."""
+        """`capacity` says what an instance type's share of this machine is, `metrics` gets how busy instances are."""
         self._database = database
         self._events = events
         self._runtime = runtime
@@ -145,6 +148,7 @@ class Hosting:
         self._hosted = Hosted(
             runtime=runtime, folder=folder, capacity=capacity, client_environment=client_environment, gates=gates
         )
+        self._load = EndpointLoad(runtime, capacity, metrics, folder, now)
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -212,7 +216,7 @@ class Hosting:
         kinds = {"watch": "Exited", "stop": "Signalled", "drain": "Drained", "check": "Sick"}
         kind = kinds.get(work.effect.kind, "Refused")
         if kind == "Refused":
-            self._hosted.ports.give_back(one.key)
+            self._hosted.abandon(work.state, one)
         return [_fact(kind, one, Reason=reason[:REASON_LIMIT], Logs=_log_keys(work, one))]
 
     def closed(self, stream: str, state: Endpoint) -> None:
@@ -270,17 +274,13 @@ class Hosting:
                 image = self._images.resolve(container["Image"], lambda line: None)
                 started.append(self._runtime.start(self._hosted.spec(work.state, variant, container, part, image)))
         except (AwsError, ConfigurationError) as error:
-            for handle in started:
-                self._runtime.stop(handle, grace=0)
             text = f"The container of production variant {one.variant} can't be started: {error}"
             return self._give_up(work, one, text)
         return [_fact("Started", one, Handles=[asdict(handle) for handle in started])]
 
     def _give_up(self, work: Work, one: Instance, text: str, *, hopeless: bool = False) -> Sequence[Fact]:
-        """Before anything runs."""
-        self._hosted.ports.give_back(one.key)
-        for name in container_names(work.state, one):
-            shutil.rmtree(self._hosted.folder(name), ignore_errors=True)
+        """This attempt never ran as a whole."""
+        self._hosted.abandon(work.state, one)
         return [_fact("Refused", one, Reason=text[:REASON_LIMIT], Hopeless=hopeless)]
 
     def _watch(self, work: Work, one: Instance) -> Sequence[Fact] | None:
@@ -323,6 +323,7 @@ class Hosting:
                 return None
             if not one.healthy:
                 return [_fact("Healthy", one)]
+            self._load.look(work.state, one)
             work.resume_at(checks.last + self._ping_interval)
             return None
         if one.healthy:
@@ -364,22 +365,19 @@ class Hosting:
         name = variant_of(state, one).names[number]
         head = (
             f"The {name} container for production variant {one.variant} did not pass the ping health check: it ended "
-            f"({_exit_text(found)}). {self._port_hint(one)}Its log ({LOG_GROUP}/{state.name}) ends: "
+            f"({_exit_text(found)}). {self._hosted.hint(state, one, tail)}Its log ({LOG_GROUP}/{state.name}) ends: "
         )
         return _with_tail(head, tail)
 
     def _unhealthy(self, work: Work, one: Instance, number: int, problem: str) -> str:
         variant = variant_of(work.state, one)
+        tail = self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES)
         head = (
             f"The {variant.names[number]} container for production variant {one.variant} did not pass the ping health "
-            f"check within {variant.startup:g} seconds ({problem}). {self._port_hint(one)}"
+            f"check within {variant.startup:g} seconds ({problem}). {self._hosted.hint(work.state, one, tail)}"
             f"Its log ({LOG_GROUP}/{work.state.name}) ends: "
         )
-        return _with_tail(head, self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES))
-
-    def _port_hint(self, one: Instance) -> str:
-        shared = [part.port for part in one.parts if not part.isolated]
-        return next((hint for port in shared if (hint := self._hosted.ports.hint(port))), "")
+        return _with_tail(head, tail)
 
     def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
@@ -387,6 +385,7 @@ class Hosting:
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
+        self._load.forget(one)
         self._hosted.forget(one)
 
     # Its log

@@ -35,6 +35,9 @@ _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
+Measured = Callable[[str, Sequence[tuple[str, float]], float], None]
+
+
 @dataclass
 class JobLog:
     """One job's log."""
@@ -60,9 +63,12 @@ class LogShipper:
         runtime: Runtime,
         now: Callable[[], float],
         shipped: Callable[[str], None] = lambda _: None,
+        measured: Measured = lambda stream, values, time: None,
     ) -> None:
-        """`shipped(event stream)` is called after new lines of a job can be read. It must return at once."""
+        """`shipped(event stream)` is called after new lines of a job can be read, `measured(event stream, metrics by
+        name, time)` when there were values of metrics in them. Both must return at once."""
         self._shipped = shipped
+        self._measured = measured
         self._database = database
         self._runtime = runtime
         self._now = now
@@ -166,8 +172,9 @@ class LogShipper:
         now = self._now()
         time = int(now * 1000)
         events = []
+        values: list[tuple[str, float]] = []
         for raw, shown in _lines(data):
-            log.metrics.read(raw, time)
+            values += log.metrics.read(raw, time)
             events += [(time, part) for part in _parts(shown)]
         offset = log.offset + len(data)
         record = {"Offset": offset, "Metrics": log.metrics.values}
@@ -179,6 +186,8 @@ class LogShipper:
                 insert_resource(transaction, KIND, log.stream, record, created=now)
         log.offset, log.recorded = offset, True
         self._shipped(log.stream)
+        if values:
+            self._measured(log.stream, values, now)
 
 
 def _complete(data: bytes) -> int:

@@ -18,13 +18,16 @@ class Metrics:
         self._patterns = [(each["Name"], re.compile(each["Regex"])) for each in definitions]
         self.values: dict[str, list[float]] = {name: list(value) for name, value in (values or {}).items()}
 
-    def read(self, line: str, time: int) -> None:
-        """One more line; `time` in milliseconds."""
+    def read(self, line: str, time: int) -> list[tuple[str, float]]:
+        """One more line; `time` in milliseconds. The values that stand in it."""
+        found = []
         for name, pattern in self._patterns:
             for match in pattern.finditer(line):
                 value = _number(match)
                 if value is not None:
                     self.values[name] = [value, time]
+                    found.append((name, value))
+        return found
 
     def final(self) -> list[dict[str, Any]]:
         """FinalMetricDataList, in the order of the definitions."""

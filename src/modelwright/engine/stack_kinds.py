@@ -104,8 +104,13 @@ def _seed(code: Mapping[str, Any], read: Read) -> Iterator[dict[str, Any]]:
 class _BuildProject:
     """AWS::CodeBuild::Project."""
 
+    def _given(self, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        if properties.get("Visibility", "PRIVATE") != "PRIVATE":
+            raise ValidationException("Visibility: builds are private here. Leave it out.")
+        return {**{key: value for key, value in properties.items() if key != "Visibility"}, "Name": name}
+
     def create(self, act: Act, name: str, properties: Mapping[str, Any], _: Read, region: str = "") -> None:
-        given = parameters_of("codebuild", "CreateProject", {**properties, "Name": name}, lower=True)
+        given = parameters_of("codebuild", "CreateProject", self._given(name, properties), lower=True)
         adopting(act, "codebuild", "CreateProject", given)
 
     def describe(self, act: Act, name: str) -> dict[str, Any]:
@@ -120,12 +125,13 @@ class _BuildProject:
             **{"SecondarySources": [], "SecondaryArtifacts": [], "SecondarySourceVersions": []},
         }
         gone = {key: empty[key] for key in old if key not in new and key in empty}
-        lost = sorted(key for key in old if key not in new and key not in empty and key != "Name")
+        unset = ("Name", "Visibility")
+        lost = sorted(key for key in old if key not in new and key not in empty and key not in unset)
         if lost:
             raise ValidationException(
                 f"Modelwright can't take the property {lost[0]} from a project yet: give a value."
             )
-        given = parameters_of("codebuild", "UpdateProject", {**gone, **new, "Name": name}, lower=True)
+        given = parameters_of("codebuild", "UpdateProject", {**gone, **self._given(name, new)}, lower=True)
         act("codebuild", "UpdateProject", given)
 
     def delete(self, act: Act, name: str, _: Mapping[str, Any]) -> None:

@@ -220,7 +220,7 @@ def _parameters(row: Row, operation: str, properties: Mapping[str, Any]) -> dict
 def parameters_of(service: str, operation: str, given: Mapping[str, Any], *, lower: bool = False) -> dict[str, Any]:
     """The properties as the operation's members."""
     shape = spec.operation(service, operation).input_shape
-    made: dict[str, Any] = coerced(given, shape, operation, lower)
+    made: dict[str, Any] = coerced(given, shape, "", lower)
     return made
 
 
@@ -231,6 +231,10 @@ def _member(shape: Any, key: str, lower: bool) -> str:
     return next((member for member in shape.members if member.lower() == key.lower()), key)
 
 
+def _inside(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
 def coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
     """The value in the type that the operation wants: templates have strings for numbers, and the reverse."""
     kind = shape.type_name
@@ -239,8 +243,8 @@ def coerced(value: Any, shape: Any, path: str, lower: bool) -> Any:
         for key, item in value.items():
             member = _member(shape, key, lower)
             if member not in shape.members:
-                raise ValidationException(f"Encountered unsupported property {path}.{key}")
-            found[member] = coerced(item, shape.members[member], f"{path}.{key}", lower)
+                raise ValidationException(f"Encountered unsupported property {_inside(path, key)}")
+            found[member] = coerced(item, shape.members[member], _inside(path, key), lower)
         return found
     if kind == "map" and path == "Tags" and isinstance(value, list):
         return {tag["Key"]: str(tag["Value"]) for tag in value}

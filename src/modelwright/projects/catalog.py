@@ -14,12 +14,15 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelwright.errors import ConfigurationError, ValidationException
+from modelwright.templates.problems import TemplateError
+from modelwright.templates.template import parse
 
 BUILT_IN = Path(__file__).parent
 OWN_PARAMETERS = ("SageMakerProjectName", "SageMakerProjectId")
@@ -91,6 +94,16 @@ class Catalog:
         found |= {template.name: template for template in _readable(self._own, self._own / "seeds", "this home")}
         return [found[name] for name in sorted(found)]
 
+    def problems(self) -> list[str]:
+        """What is wrong with those of your own files that are no templates."""
+        found = []
+        for path in sorted(self._own.glob("*.yml")):
+            try:
+                read(path, self._own / "seeds", "this home")
+            except ValidationException as error:
+                found.append(error.message)
+        return found
+
     def find(self, name_or_id: str) -> Template:
         """By name or product id. Raises ValidationException naming those that there are."""
         templates = self.templates()
@@ -108,16 +121,27 @@ def read(path: Path, seeds: Path, owner: str) -> Template:
     """Raises ValidationException when the file is no CloudFormation template."""
     try:
         body = path.read_text()
-        content = yaml.load(body, _Loader)  # noqa: S506  # a SafeLoader: it makes nothing but plain values
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise ValidationException(f"The project template {path.name} can't be read: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict):
-        raise ValidationException(
-            f"The project template {path.name} is no CloudFormation template: it has no Resources."
-        )
-    declared = content.get("Parameters") or {}
-    description = str(content.get("Description") or "").strip()
+    description, declared = _parsed(path.name, body)
     return Template(path.stem, owner, path, seeds, body, description, declared)
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, body: str) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """Description and parameters. A template that no stack could be made of is none; it is looked at once."""
+    try:
+        content = yaml.load(body, _Loader)  # noqa: S506  # a SafeLoader: it makes nothing but plain values
+        if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict):
+            raise ValidationException(
+                f"The project template {name} is no CloudFormation template: it has no Resources."
+            )
+        parse(body)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValidationException(f"The project template {name} can't be read: {error}") from error
+    except TemplateError as error:
+        raise ValidationException(f"The project template {name} can't be made into a stack: {error.message}") from error
+    return str(content.get("Description") or "").strip(), content.get("Parameters") or {}
 
 
 def _readable(folder: Path, seeds: Path, owner: str) -> Iterator[Template]:

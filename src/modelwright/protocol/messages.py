@@ -7,11 +7,35 @@ socket fills these in and sends them out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 from urllib.parse import unquote_plus
+
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):  # noqa: N801 - it reads as a word
+    """Computed at its first use. As functools.cached_property, but for its lock, which costs more than most of what is
+    computed here; a request belongs to one task."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> T | lazy[T]:
+        if instance is None:
+            return self
+        value: T = self._compute(instance)
+        instance.__dict__[self._name] = value
+        return value
 
 
 @dataclass(frozen=True)
@@ -34,17 +58,24 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
 
-    @cached_property
+    def with_body(self, body: bytes) -> Request:
+        """The same head, and all that was found out about it."""
+        new = object.__new__(Request)
+        new.__dict__.update(self.__dict__, body=body)
+        new.__dict__.pop("form", None)
+        return new
+
+    @lazy
     def query_pairs(self) -> list[tuple[str, str]]:
         """The query string's (name, value) in order, decoded; a name without `=` has the value ''."""
         return _pairs(self.query)
 
-    @cached_property
+    @lazy
     def form(self) -> dict[str, str]:
         """The fields of a form-encoded body, decoded; undecodable bytes are replaced."""
         return dict(_pairs(self.body.decode("utf-8", "replace")))
 
-    @cached_property
+    @lazy
     def credential(self) -> Credential | None:
         """Who signed it and for what, as the request says of itself; nothing is verified here."""
         authorization = self.headers.get("authorization", "")
@@ -58,7 +89,7 @@ class Request:
         parts = text.rsplit("/", 4)
         return Credential(*parts[:4]) if len(parts) == 5 and parts[4] == "aws4_request" else None
 
-    @property
+    @lazy
     def host(self) -> str:
         """The host name that was asked for: lower case, without port."""
         host = self.headers.get("host", "").lower()

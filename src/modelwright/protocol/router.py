@@ -196,8 +196,12 @@ class _Rule:
 
 
 def _by_path(request: Request, candidates: Iterable[spec.Head]) -> Route:
-    query = dict(request.query_pairs)
     candidates = tuple(candidates)
+    if not request.query:
+        known = _by_bare_path(request.method, request.path, candidates)
+        if known is not None:
+            return known
+    query = dict(request.query_pairs)
     for head in candidates:
         protocol = next((protocol for protocol in head.protocols if protocol in spec.REST), None)
         if protocol is None:
@@ -211,6 +215,21 @@ def _by_path(request: Request, candidates: Iterable[spec.Head]) -> Route:
     raise UnsupportedOperation(
         f"Modelwright knows no operation {request.method} {request.path} of the service {names}. {_SUPPORTED}"
     )
+
+
+@lru_cache(maxsize=1024)
+def _by_bare_path(method: str, path: str, candidates: tuple[spec.Head, ...]) -> Route | None:
+    """The route of a request that has no query, where no header can tell operations apart."""
+    rules = [(head, rule) for head in candidates for rule in _rules(head.name)]
+    if any(rule.headers for _, rule in rules):
+        return None
+    for head, rule in rules:
+        protocol = next((protocol for protocol in head.protocols if protocol in spec.REST), None)
+        found = rule.path.match(path) if protocol is not None else None
+        if protocol is not None and found and rule.matches(method, {}, {}):
+            labels = {name: unquote(found[index + 1]) for index, name in enumerate(rule.labels)}
+            return Route(head.name, rule.operation, protocol, labels)
+    return None
 
 
 @cache

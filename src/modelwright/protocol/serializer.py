@@ -173,9 +173,12 @@ def _serialize_rest_xml(
 
 def _start_rest(operation: OperationModel, result: Mapping[str, Any], headers: list[tuple[str, str]]) -> Response:
     """Status and headers, as far as the result's members say."""
-    response = Response(result.get("_status") or operation.http.get("responseCode", 200), headers)
-    for name, member, location, key in _located(operation.service_model.service_name, operation.name):
-        value = result.get(name)
+    status, located = _located(operation.service_model.service_name, operation.name)
+    response = Response(result.get("_status") or status, headers)
+    for name, member, location, key in located:
+        if name not in result:
+            continue
+        value = result[name]
         if value is None:
             continue
         if location == "statusCode":
@@ -203,10 +206,12 @@ def _header_text(text: str) -> str:
 
 
 @cache
-def _located(service: str, operation: str) -> tuple[tuple[str, Any, str, str], ...]:
-    shape = spec.operation(service, operation).output_shape
+def _located(service: str, operation: str) -> tuple[int, tuple[tuple[str, Any, str, str], ...]]:
+    """The status of success, and (member, shape, location, name there) of what does not stand in the body."""
+    model = spec.operation(service, operation)
+    shape = model.output_shape
     members: Mapping[str, Shape] = shape.members if shape is not None else {}
-    return tuple(
+    return model.http.get("responseCode", 200), tuple(
         (name, member, member.serialization["location"], member.serialization.get("name", name))
         for name, member in members.items()
         if "location" in member.serialization

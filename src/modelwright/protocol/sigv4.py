@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from modelwright.errors import AwsError
@@ -78,8 +79,7 @@ def verify(request: Request, route: Route, *, keys: KeyLookup, now: float) -> Ve
     raise check.refuse.missing()
 
 
-@dataclass(frozen=True)
-class _Claim:
+class _Claim(NamedTuple):
     """What a request of version 4 says of its signature."""
 
     credential: Credential
@@ -265,7 +265,16 @@ _PRESIGNED = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-D
 
 
 def _fields(authorization: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in authorization[len(ALGORITHM) :].split(","))
+    """What stands before the signature is the same in all requests of a client's day and kind."""
+    head, _, signature = authorization[len(ALGORITHM) :].rpartition("Signature=")
+    if not head.rstrip().endswith(",") or "," in signature:
+        return _read_fields(authorization[len(ALGORITHM) :])
+    return {**_read_fields(head), "Signature": signature.strip()}
+
+
+@lru_cache(maxsize=1024)
+def _read_fields(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(","))
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
@@ -299,7 +308,12 @@ def _canonical_paths(path: str, service: str) -> Iterable[str]:
         if encoded != path:
             yield encoded
         return
-    yield "/" if path == "/" else quote(_normalise(path), safe="/~")
+    yield _canonical_path(path)
+
+
+@lru_cache(maxsize=1024)
+def _canonical_path(path: str) -> str:
+    return "/" if path == "/" else quote(_normalise(path), safe="/~")
 
 
 def _normalise(path: str) -> str:

@@ -15,7 +15,7 @@ Compiled once a shape into functions; patterns are Java's, translated by `patter
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -71,6 +71,7 @@ _DEPARTURES = {
     ("DescribeModelPackage", "modelPackageName"),  # a version's is `group/1`, which the pattern doesn't know
     *(("BatchGetBuilds", member) for member in ("builds", "buildsNotFound")),  # they may be empty, as those below
     *(("BatchGetProjects", member) for member in ("projects", "projectsNotFound")),
+    ("DescribeStackEvents", "resourceStatus"),  # a stack's own, of which the model knows but those of resources
     *(("ListBuilds", "ids"), ("ListBuildsForProject", "ids"), ("ListProjects", "projects")),
 }
 """Where AWS's own answers differ from its models."""
@@ -82,7 +83,7 @@ def check_result(service: str, operation: str, result: Mapping[str, Any]) -> Non
     shape = spec.operation(service, operation).output_shape
     check = _no_parameters if shape is None else _compiler(service).structure_of(shape)
     check(result, "", findings)
-    known = [f"at '{path}' " for own, path in _DEPARTURES if own == operation]
+    known = [text for own, path in _DEPARTURES if own == operation for text in (f"at '{path}' ", f".{path}' ")]
     violations = [text for text in findings.violations if not any(path in text for path in known)]
     problems = [*violations, *(f"{path} is not a member of the model" for path in findings.unknown)]
     if problems:
@@ -347,6 +348,15 @@ def _is_time(value: float) -> bool:
 
 
 def _matches(pattern: str, value: str) -> bool:
+    return _is_match(pattern, value) if len(value) <= _NAME else _is_match.__wrapped__(pattern, value)
+
+
+_NAME = 128
+"""Texts up to here come again: names."""
+
+
+@lru_cache(maxsize=4096)
+def _is_match(pattern: str, value: str) -> bool:
     """Compiled when first needed: an operation has hundreds of patterns, a request uses few."""
     found = patterns.compiled(pattern)
     return found is None or found.fullmatch(value) is not None

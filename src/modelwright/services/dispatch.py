@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from modelwright.errors import AwsError, UnsupportedOperation
@@ -123,6 +124,7 @@ def operation(
         handler.members = members  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.aws_operation = name  # type: ignore[attr-defined]  # read back by Dispatcher
         handler.quick = quick  # type: ignore[attr-defined]  # read back by Dispatcher
+        handler.streams = inspect.iscoroutinefunction(handler)  # type: ignore[attr-defined]  # the same
         return handler
 
     return mark
@@ -133,6 +135,46 @@ class Outcome:
     """What came of a call."""
 
     result: Document = field(default_factory=dict)
+
+
+_Asked = tuple[Context, str, str, Mapping[str, Any]]
+
+
+class _Permitted(AbstractContextManager[Outcome]):
+    """One call, from the moment that it may to its end. A class, because every call passes here."""
+
+    __slots__ = ("_asked", "_guard", "_note", "_noted", "_outcome", "_trail")
+
+    def __init__(self, guard: Guard | None, trail: Trail | None, asked: _Asked, noted: bool) -> None:
+        self._guard = guard
+        self._trail = trail
+        self._asked = asked
+        self._noted = noted
+        self._note: Note | None = None
+        self._outcome = Outcome()
+
+    def __enter__(self) -> Outcome:
+        trail = self._trail
+        if self._guard is not None:
+            try:
+                self._guard.check(*self._asked)
+            except AwsError as error:
+                if trail is not None:
+                    trail.denied(*self._asked, error)
+                raise
+        if trail is not None and self._noted:
+            self._note = trail.begin(*self._asked)
+        return self._outcome
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._note is None:
+            return
+        if error is None:
+            self._note.done(self._outcome.result)
+        else:
+            self._note.failed(error)
 
 
 class Dispatcher:
@@ -178,7 +220,7 @@ class Dispatcher:
     def call(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> Document:
         """Run an operation and return its result. Members that are None are absent, as on the wire. Raises AwsError."""
         handler = self._find(service, operation)
-        if inspect.iscoroutinefunction(handler):
+        if handler.streams:  # type: ignore[attr-defined]  # see operation()
             raise TypeError(f"{service}:{operation} streams: await acall()")
         present: Document = _without_nulls(parameters)
         self._check(handler, service, operation, present)
@@ -191,7 +233,7 @@ class Dispatcher:
         handler = self._find(service, operation)
         self._check(handler, service, operation, parameters)
         with self.permitted(context, service, operation, parameters) as outcome:
-            if inspect.iscoroutinefunction(handler):
+            if handler.streams:  # type: ignore[attr-defined]  # see operation()
                 outcome.result = await handler(context, dict(parameters))
             elif _is_quick(handler, parameters):
                 outcome.result = handler(context, dict(parameters))
@@ -199,32 +241,15 @@ class Dispatcher:
                 outcome.result = await asyncio.to_thread(handler, context, dict(parameters))
         return outcome.result
 
-    @contextmanager
     def permitted(
         self, context: Context, service: str, operation: str, parameters: Mapping[str, Any], *, noted: bool = True
-    ) -> Iterator[Outcome]:
+    ) -> AbstractContextManager[Outcome]:
         """Check that the caller may, and remember what comes of the block.
 
         For what is done by other means than an operation (a push by git), too; what only leads up to it need not be
         `noted`, except that it was refused. Raises AwsError.
         """
-        outcome = Outcome()
-        if self._guard is not None:
-            try:
-                self._guard.check(context, service, operation, parameters)
-            except AwsError as error:
-                if self._trail is not None:
-                    self._trail.denied(context, service, operation, parameters, error)
-                raise
-        note = None if self._trail is None or not noted else self._trail.begin(context, service, operation, parameters)
-        try:
-            yield outcome
-        except BaseException as error:
-            if note is not None:
-                note.failed(error)
-            raise
-        if note is not None:
-            note.done(outcome.result)
+        return _Permitted(self._guard, self._trail, (context, service, operation, parameters), noted)
 
     def may(self, context: Context, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Whether the caller may. Asking is not remembered."""

@@ -22,6 +22,8 @@ KEEP_ALIVE = 1.5
 LARGEST_ANSWER = 25 << 20
 HIGH_WATER = 256 << 10
 """Bytes of a streamed answer that may wait for the client before the instance has to."""
+_TICK = 0.002
+"""Timers may be so early."""
 _JOINED = 64 << 10
 """Up to here head and body are one write."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
@@ -65,11 +67,7 @@ class Client:
     async def _begin(
         self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
     ) -> Exchange:
-        idle = self._idle.get(hop)
-        if idle:
-            connection = idle.pop()
-        else:
-            connection = await self._connect(hop, deadline)
+        connection = self._kept(hop) or await self._connect(hop, deadline)
         exchange = Exchange(connection, deadline, stream)
         connection.send(exchange, _head(hop.port, path, headers, len(body)), body)
         try:
@@ -78,6 +76,15 @@ class Client:
             connection.close()
             raise
         return exchange
+
+    def _kept(self, hop: Hop) -> _Connection | None:
+        """A connection that is open, and not about to be closed."""
+        idle = self._idle.get(hop)
+        while idle:
+            connection = idle.pop()
+            if not connection.closing:
+                return connection
+        return None
 
     async def _connect(self, hop: Hop, deadline: float) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -138,7 +145,7 @@ class Exchange:
         self._ended = False
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer = connection.loop.call_at(deadline, self._expire)
+        self.deadline = deadline
 
     @property
     def body(self) -> bytes:
@@ -168,7 +175,6 @@ class Exchange:
 
     def close(self) -> None:
         """Nobody reads on."""
-        self._timer.cancel()
         if not self._ended:
             self._connection.close()
 
@@ -191,7 +197,6 @@ class Exchange:
 
     def end(self) -> None:
         self._ended = True
-        self._timer.cancel()
         self._wake(self.ready)
         self._wake(self._waiter)
 
@@ -199,12 +204,11 @@ class Exchange:
         if self._ended or self._failure is not None:
             return
         self._failure = error
-        self._timer.cancel()
         if not self.ready.done():
             self.ready.set_exception(error)
         self._wake(self._waiter)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         self.fail(TimeoutError())
         self._connection.close()
 
@@ -224,6 +228,10 @@ class _Connection(asyncio.Protocol):
         self._keep = keep
         self._exchange: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer looks: never later than something has to be done."""
+        self._until = 0.0
+        """How long it is kept unused."""
         self._paused = False
         self._complete = False
         self._keepable = False
@@ -231,18 +239,21 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
 
+    @property
+    def closing(self) -> bool:
+        return self.closed or self._transport.is_closing()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
         self._exchange = exchange
         self._complete = self._headers_done = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.closed or self._transport.is_closing():
+        if self.closing:
             exchange.fail(Broken("the connection was closed"))
-        elif len(body) < _JOINED:
+            return
+        self._look_at(exchange.deadline)
+        if len(body) < _JOINED:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
@@ -299,11 +310,34 @@ class _Connection(asyncio.Protocol):
         if self._keepable and not self._transport.is_closing():
             self.resume()
             self._parser = httptools.HttpResponseParser(self)
-            self._timer = self.loop.call_later(KEEP_ALIVE, self.close)
+            self._until = self.loop.time() + KEEP_ALIVE
+            self._look_at(self._until)
             self._keep(self)
         else:
             self.close()
         exchange.end()
+
+    # One timer for the answer's deadline and for the end of an unused connection. It stays as it is from request to
+    # request and looks, when it comes, what is due: to make two and cancel them for each request would cost more.
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            if self._due <= when:
+                return
+            self._timer.cancel()
+        self._due = when
+        self._timer = self.loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        exchange = self._exchange
+        due = self._until if exchange is None else exchange.deadline
+        if due - self.loop.time() > _TICK:
+            self._look_at(due)
+        elif exchange is None:
+            self.close()
+        else:
+            exchange.expire()
 
     def _fail(self, error: Exception) -> None:
         if self._exchange is not None:

@@ -226,8 +226,15 @@ async def action(view: View) -> Response:
         lines=await _log(view, result.get("logStreamARN", "")),
         stack=stack,
         events=await _events(view, stack),
-        live=live_address([f"codepipeline/{name}"]),
+        live=live_address([f"codepipeline/{name}", *_watched(given["actionTypeId"]["provider"], result, stack)]),
     )
+
+
+def _watched(provider: str, result: Document, stack: str) -> list[str]:
+    """What else happens to what an action runs: its build has written something, its stack has changed."""
+    if provider == "CodeBuild" and result.get("externalExecutionId"):
+        return [f"log:build/{result['externalExecutionId']}"]
+    return ["resource/Stack/"] if stack else []
 
 
 async def _log(view: View, arn: str) -> list[Document]:

@@ -47,7 +47,9 @@ async def all_of_them(view: View) -> Response:
         "ListNotebookInstances", MaxResults=PER_PAGE, SortBy="CreationTime", SortOrder="Descending",
         NextToken=view.argument("page") or None,
     )  # fmt: skip
-    notebooks = found["NotebookInstances"]
+    named = [each["NotebookInstanceName"] for each in found["NotebookInstances"]]
+    described = [await view.find("DescribeNotebookInstance", NotebookInstanceName=each) for each in named]
+    notebooks = [each for each in described if each is not None]
     own = view.session.user if view.session is not None else ""
     has_own = any(each["NotebookInstanceName"] == own for each in notebooks)
     return view.page(
@@ -59,7 +61,8 @@ async def all_of_them(view: View) -> Response:
         kind=kind or DEFAULT_TYPE,
         kinds=INSTANCE_TYPES,
         may_create=view.may("CreateNotebookInstance"),
-        may_open=view.may("CreatePresignedNotebookInstanceUrl"),
+        owner=owner,
+        is_mine=lambda notebook: _is_mine(view, notebook),
         problem=problem,
         live=link("live", watch="resource/NotebookInstance/"),
     )
@@ -86,9 +89,22 @@ async def one(view: View) -> Response:
         name=name,
         lines=await _log(view, name),
         may=may,
-        may_open=view.may("CreatePresignedNotebookInstanceUrl", NotebookInstanceName=name),
+        owner=owner(notebook),
+        may_open=_is_mine(view, notebook),
         problem=problem,
         live=link("live", watch=f"resource/NotebookInstance/{name} log:notebook-instance/{name}/"),
+    )
+
+
+def owner(notebook: Document) -> str:
+    """Who has created it, and alone opens it."""
+    return str(notebook["_Owner"]).rpartition("/")[2]
+
+
+def _is_mine(view: View, notebook: Document) -> bool:
+    mine = view.session is not None and notebook["_Owner"] == view.session.principal.arn
+    return mine and view.may(
+        "CreatePresignedNotebookInstanceUrl", NotebookInstanceName=notebook["NotebookInstanceName"]
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +49,14 @@ async def of(view: View, project: Document) -> Parts:
         parts.stack_status = each["StackStatus"]
     found = await view.find("DescribeStackResources", "cloudformation", StackName=parts.stack)
     resources: list[Document] = [each for each in (found or {}).get("StackResources", []) if _is_there(each)]
-    await _repositories(view, _named(resources, "AWS::CodeCommit::Repository"), parts)
     for name in _named(resources, "AWS::CodePipeline::Pipeline"):
         await _deployment(view, name, parts)
-    await _groups(view, _named(resources, "AWS::SageMaker::ModelPackageGroup"), parts)
-    await _pipelines(view, project["ProjectName"], parts)
-    await _endpoints(view, parts)
+    await asyncio.gather(
+        _repositories(view, _named(resources, "AWS::CodeCommit::Repository"), parts),
+        _groups(view, _named(resources, "AWS::SageMaker::ModelPackageGroup"), parts),
+        _pipelines(view, project["ProjectName"], parts),
+        _endpoints(view, parts),
+    )
     shown = ("AWS::CodeCommit::Repository", "AWS::CodePipeline::Pipeline", "AWS::SageMaker::ModelPackageGroup")
     parts.others = [each for each in resources if each["ResourceType"] not in shown]
     return parts
@@ -98,12 +101,16 @@ async def _repositories(view: View, wanted: list[str], parts: Parts) -> None:
         return
     found = await view.call("ListRepositories", "codecommit")
     names = [each["repositoryName"] for each in found["repositories"] if each["repositoryId"] in wanted]
-    for name in sorted(names):
-        repository = await view.find("GetRepository", "codecommit", repositoryName=name)
-        if repository is None:
-            continue
-        metadata = repository["repositoryMetadata"]
-        parts.repositories.append({**metadata, "head": await _head(view, metadata)})
+    described = await asyncio.gather(*(_repository(view, name) for name in sorted(names)))  # each asks git
+    parts.repositories += [each for each in described if each is not None]
+
+
+async def _repository(view: View, name: str) -> Document | None:
+    found = await view.find("GetRepository", "codecommit", repositoryName=name)
+    if found is None:
+        return None
+    metadata = found["repositoryMetadata"]
+    return {**metadata, "head": await _head(view, metadata)}
 
 
 async def _head(view: View, metadata: Document) -> Document | None:

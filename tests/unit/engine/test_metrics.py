@@ -1,3 +1,4 @@
+from modelwright.engine.job_metrics import job_metrics
 from modelwright.engine.metrics import Metrics
 
 DEFINITIONS = [{"Name": "loss", "Regex": "loss=([0-9.e+-]+)"}, {"Name": "map", "Regex": r"mAP50: (\S+)"}]
@@ -27,6 +28,35 @@ def test_it_goes_on_from_what_was_kept():
     second = Metrics(DEFINITIONS, first.values)
     second.read("mAP50: 2", 2_000)
     assert [each["Value"] for each in second.final()] == [1.0, 2.0]
+
+
+def test_every_value_of_a_line_is_told():
+    metrics = Metrics(DEFINITIONS)
+    assert metrics.read("loss=1 then loss=2", 1) == [("loss", 1.0), ("loss", 2.0)]
+    assert metrics.read("nothing", 2) == []
+
+
+def test_what_a_training_job_measures_goes_to_cloudwatch():
+    class Buffer:
+        def __init__(self):
+            self.points = []
+
+        def add(self, points):
+            self.points += points
+
+    buffer = Buffer()
+    measured = job_metrics(buffer)
+    measured("training-job/mine", [("loss", 4.0), ("loss", 2.0), ("acc", 1.0)], 7.0)
+    measured("endpoint/mine/1/i-1/1", [("loss", 4.0)], 7.0)
+    told = [
+        (one.namespace, one.name, one.dimensions, time, part.count, part.total) for one, time, part in buffer.points
+    ]
+    where = ("/aws/sagemaker/TrainingJobs", (("TrainingJobName", "mine"),))
+    assert told == [
+        (where[0], "loss", where[1], 7.0, 2, 6.0),
+        (where[0], "acc", where[1], 7.0, 1, 1.0),
+    ]
+    job_metrics(None)("training-job/mine", [("loss", 1.0)], 1.0)
 
 
 def test_a_regular_expression_without_a_group_is_the_value_itself():

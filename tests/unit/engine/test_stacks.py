@@ -334,6 +334,18 @@ def test_what_create_stack_refuses(cloud, request_, text):
     assert cloud.count("Stack") == 0
 
 
+@pytest.mark.parametrize("name", ["1a", "a/b", "a b", "a" * 129, "arn:aws:cloudformation:eu-west-1:1:stack/a/b"])
+def test_names_that_can_not_be(cloud, name):
+    body = json.dumps(template(A=log("/a")))
+    for operation, more in (
+        ("CreateStack", {}),
+        ("CreateChangeSet", {"ChangeSetName": "c", "ChangeSetType": "CREATE"}),
+    ):
+        with pytest.raises(AwsError, match="failed to satisfy constraint"):
+            cloud(operation, StackName=name, TemplateBody=body, **more)
+    assert cloud.count("Stack") == 0
+
+
 def test_an_attribute_that_a_type_has_not(cloud):
     outputs = {"O": {"Value": {"Fn::GetAtt": ["A", "Nothing"]}}}
     with pytest.raises(AwsError, match="resource A does not support attribute type Nothing in Fn::GetAtt"):

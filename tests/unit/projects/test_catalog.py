@@ -54,11 +54,15 @@ def test_your_own_are_there_at_once_and_win(catalog, tmp_path):
 def test_a_broken_one_says_why_and_hides_no_other(catalog, tmp_path):
     (tmp_path / "broken.yml").write_text("a: [")
     (tmp_path / "empty.yml").write_text("a: 1")
+    (tmp_path / "odd.yml").write_text("Parameters: {A: 5}\nResources: {B: {Type: 'AWS::S3::Bucket'}}")
     assert len(catalog.templates()) == 4
     with pytest.raises(ValidationException, match=r"broken\.yml can't be read"):
         catalog.find("broken")
     with pytest.raises(ValidationException, match="it has no Resources"):
         catalog.find("empty")
+    with pytest.raises(ValidationException, match=r"odd\.yml can't be made into a stack: Template format error"):
+        catalog.find("odd")
+    assert [problem.split()[3] for problem in catalog.problems()] == ["broken.yml", "empty.yml", "odd.yml"]
 
 
 def test_what_is_not_there_is_named(catalog, tmp_path):

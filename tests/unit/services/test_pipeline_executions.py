@@ -97,7 +97,7 @@ def test_the_start_opens_the_stream_that_the_engine_drives(door, database, histo
         "StartTime": clock.time,
         "MaxParallelExecutionSteps": 2,
         "StartedBy": IDENTITY,
-        "WrittenBy": IDENTITY,
+        "WrittenBy": [IDENTITY],
     }
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
+from modelwright.serving import client
 from modelwright.serving.client import _head
 from modelwright.serving.router import Broken, NoEndpoint, NoReplica, NoVariant, Router
 
@@ -256,3 +257,43 @@ def test_no_header_can_bring_another():
         b"Accept",
         b"Content-Length",
     ]
+
+
+def test_a_connection_that_is_being_closed_is_not_used_again():
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            await router.invoke("e", None, {}, b"0")
+            (idle,) = router._client._idle.values()
+            idle[0].close()  # as its timer would; that it is gone is told a moment later
+            answer = await router.invoke("e", None, {}, b"0")
+            assert answer.body == b"a"
+
+    drive(scenario)
+
+
+def test_a_connection_is_closed_when_nobody_used_it_for_a_while(monkeypatch):
+    monkeypatch.setattr(client, "KEEP_ALIVE", 0.05)
+
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            for _ in range(3):
+                await router.invoke("e", None, {}, b"0")
+            assert len(router._client._idle) == 1
+            while router._client._idle:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+
+    drive(scenario)
+
+
+def test_one_timer_serves_a_kept_connection_and_a_late_answer():
+    async def scenario(router):
+        async with replica("a") as a:
+            router.publish(routes(("v", 1, a)))
+            for _ in range(2):
+                await router.invoke("e", None, {}, b"0")
+            with pytest.raises(TimeoutError):
+                await router.invoke("e", None, {}, b"30")
+
+    drive(scenario, timeout=0.3)

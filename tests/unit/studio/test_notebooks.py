@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelwright.store.resources import find_resource, replace_resource
 from support.browser import ROLE
 
 
@@ -48,3 +49,21 @@ def test_what_is_not_there(user):
 def test_odd_names(user, form):
     assert user.post("/notebooks", name=form).status_code == 400
     assert user.call("ListNotebookInstances")["NotebookInstances"] == []
+
+
+def test_only_who_created_one_is_offered_to_open_it(user):
+    create(user, "own")
+    create(user, "mina")
+    with user.platform.database.write() as transaction:
+        for name in ("own", "mina"):
+            document = find_resource(transaction, "NotebookInstance", name) | {"NotebookInstanceStatus": "InService"}
+            if name == "mina":
+                document["_Owner"] = document["_Owner"].replace("/admin", "/mina")
+            replace_resource(transaction, "NotebookInstance", name, document, modified=1.0, status="InService")
+    page = user.get("/notebooks").text
+    assert "/studio/notebooks/own/open" in page
+    assert "/studio/notebooks/mina/open" not in page
+    assert "Only mina, who created it" in user.get("/notebooks/mina").text
+    refused = user.get("/notebooks/mina/open")
+    assert refused.status_code == 403
+    assert "Only mina" in refused.text

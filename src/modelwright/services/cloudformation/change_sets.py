@@ -7,7 +7,7 @@ planned then. A stack that a change set creates is in REVIEW_IN_PROGRESS until t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelwright.errors import AwsError
@@ -17,6 +17,7 @@ from modelwright.services.cloudformation.base import (
     LEASE_SECONDS,
     REQUEST_MEMBERS,
     CloudFormation,
+    Read,
     about,
     find_stack,
     look,
@@ -24,11 +25,12 @@ from modelwright.services.cloudformation.base import (
     public,
     request_of,
 )
+from modelwright.services.cloudformation.settling import Settling
 from modelwright.services.cloudformation.stacks import changed, check_updatable, new_stack, place
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
-from modelwright.store.database import Transaction
-from modelwright.store.history import Event
+from modelwright.store.database import Database, Transaction
+from modelwright.store.history import Event, History
 from modelwright.store.resources import (
     Query,
     delete_resource,
@@ -72,6 +74,10 @@ _EMPTY: Mapping[str, Any] = {"Resources": {}, "Outputs": {}, "Tags": []}
 
 class ChangeSets(CloudFormation):
     """CreateChangeSet and what belongs to it."""
+
+    def __init__(self, *, database: Database, history: History, now: Callable[[], float], read: Read) -> None:
+        super().__init__(database=database, history=history, now=now, read=read)
+        self._settling = Settling(history)
 
     @operation("CreateChangeSet", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -218,7 +224,13 @@ class ChangeSets(CloudFormation):
             else:
                 document["LastUpdatedTime"] = now
                 self.request(transaction, document, "UpdateRequested", data, "UPDATE_IN_PROGRESS")
+        if context.source == "http":
+            self._settling.wait(stack["_Stream"], lambda: self._is_settled(stack["StackId"]))
         return {}
+
+    def _is_settled(self, identity: str) -> bool:
+        with self.database.read() as transaction:
+            return not str(find_stack(transaction, identity)["StackStatus"]).endswith("IN_PROGRESS")
 
     def _take(self, transaction: Transaction, found: Document, now: float) -> None:
         """It is the stack's last now, under its id alone; the others are of a stack that was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -78,6 +79,7 @@ ROLLBACK_MEMBERS: Table = {
     "ClientRequestToken": HONOURED,
     "RetainExceptOnCreate": refused("Give the resources the DeletionPolicy RetainExceptOnCreate.", False),
 }
+_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _DELETABLE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 """Of what is under way."""
 
@@ -246,7 +248,12 @@ class Stacks(CloudFormation):
 
 
 def new_stack(context: Context, name: str, now: float) -> Document:
-    """What a stack is before anything is known of it."""
+    """What a stack is before anything is known of it. Raises ValidationError for what can't be a name."""
+    if not _NAME.fullmatch(name):
+        raise TemplateError(
+            f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must "
+            "satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*, of at most 128 characters"
+        )
     identity = str(uuid.uuid4())
     return {
         "StackId": f"arn:aws:cloudformation:{context.region}:{context.account}:stack/{name}/{identity}",

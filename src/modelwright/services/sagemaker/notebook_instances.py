@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelwright.arns import sagemaker_arn
-from modelwright.errors import ValidationException
+from modelwright.errors import AccessDeniedException, ValidationException
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
@@ -96,6 +96,7 @@ class NotebookInstances(SageMakerService):
             "CreationTime": now,
             "LastModifiedTime": now,
             "_Id": identity,
+            "_Owner": context.principal.arn,
             "_Attempt": 1,
             "_Stream": f"notebook-instance/{name}/{identity}",
         }
@@ -155,10 +156,17 @@ class NotebookInstances(SageMakerService):
         return {}
 
     @operation("CreatePresignedNotebookInstanceUrl", members=URL_MEMBERS)
-    def url(self, _: Context, parameters: dict[str, Any]) -> Document:
-        """The address that opens it. Raises ValidationException unless it is in service."""
+    def url(self, context: Context, parameters: dict[str, Any]) -> Document:
+        """The address that opens it, for who has created it: another's browser would run that user's code, and with
+        the cookies of this machine's pages. Raises ValidationException unless it is in service.
+        """
         with self.database.read() as transaction:
             notebook = _find(transaction, parameters["NotebookInstanceName"])
+        if notebook["_Owner"] != context.principal.arn:
+            raise AccessDeniedException(
+                f"Only {notebook['_Owner'].rpartition('/')[2]}, who created it, opens the notebook instance "
+                f"{notebook['NotebookInstanceName']}: what is in it would run in your browser. Create one of your own."
+            )
         if notebook["NotebookInstanceStatus"] != "InService":
             raise ValidationException(
                 f"Status ({notebook['NotebookInstanceStatus']}) not in ([InService]). "

@@ -78,6 +78,9 @@
       const chosen = [...part.querySelectorAll("input:checked")].map((each) => [each.name, each.value]);
       const focused = part.contains(document.activeElement) ? sign(document.activeElement) : null;
       const place = log ? [log.scrollTop, log.scrollTop + log.clientHeight >= log.scrollHeight - 8] : null;
+      const left = new Map([...part.querySelectorAll("[data-tail]")] // where somebody reads further up
+        .filter((each) => each.scrollTop + each.clientHeight < each.scrollHeight - 8)
+        .map((each) => [each.id, each.scrollTop]));
       part.replaceChildren(...[...other.childNodes].map((node) => document.adoptNode(node)));
       for (const id of open) part.querySelector(`details[id="${id}"]`)?.setAttribute("open", "");
       for (const [name, value] of chosen) {
@@ -88,7 +91,10 @@
       const newLog = part.querySelector("#log");
       if (newLog && (everything || !place || place[1])) toTheEnd(newLog);
       else if (newLog) newLog.scrollTop = place[0];
-      for (const each of part.querySelectorAll("[data-tail]")) toTheEnd(each);
+      for (const each of part.querySelectorAll("[data-tail]")) {
+        if (left.has(each.id)) each.scrollTop = left.get(each.id);
+        else toTheEnd(each);
+      }
     }
     document.dispatchEvent(new Event("parts"));
   }
