@@ -430,6 +430,7 @@ KOREAN: Mapping[str, str] = {
     "Users": "사용자",
     "Value": "값",
     "Variant": "변형",
+    "Container": "컨테이너",
     "Variants": "변형",
     "Version": "버전",
     "Versions": "버전",
