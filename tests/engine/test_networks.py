@@ -72,6 +72,16 @@ def test_isolation_leaves_no_network_and_no_credentials(endpoints, image):
     assert endpoints.invoke("m", b"reach http://127.0.0.1:7070/")["Body"].startswith(b"no: ")
 
 
+@needs_networks
+@pytest.mark.parametrize(
+    ("isolated", "said"), [(False, "by HTTPS_PROXY alone"), (True, "EnableNetworkIsolation leaves")]
+)
+def test_who_looks_for_something_outside_is_told(endpoints, isolated, said):
+    found = endpoints.quickly("m", isolated=isolated, MODE="lookup")
+    assert found["EndpointStatus"] == "Failed"
+    assert said in found["FailureReason"], found["FailureReason"]
+
+
 def test_without_networks_all_share_the_machines(tmp_path, monkeypatch):
     monkeypatch.setattr(ProcessRuntime, "network_problem", lambda self: "there are none here")
     with running(tmp_path / "home", images=ServingImages(tmp_path)) as platform:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
-STEP = "19"
+STEP = "29"
 """Every so many seams, of some 250; the program takes any."""
 
 BUCKET = {"buckets": ["bucket"], "Model": 1, "Role": 2}
@@ -25,9 +25,10 @@ EXPECTED = {
 }  # fmt: skip
 
 
-def test_at_each_seam(tmp_path):
+def killed(program, *arguments):
+    """What the program prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "support.stack_kills", str(tmp_path), "3", STEP],
+        [sys.executable, "-m", program, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS), os.environ.get("PYTHONPATH", "")))},
         capture_output=True,
         text=True,
@@ -35,10 +36,27 @@ def test_at_each_seam(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    outcomes = json.loads(done.stdout)
-    assert len(outcomes) > 8
+    return json.loads(done.stdout)
+
+
+def test_at_each_seam(tmp_path):
+    outcomes = killed("support.stack_kills", str(tmp_path), "3", STEP)
+    assert len(outcomes) > 5
     for found in outcomes:
         assert found["done"] == 0, found
         assert found["stages"] == EXPECTED, found
         assert found["twice"] == [], found
     assert not outcomes[-1]["died"]
+
+
+def test_an_endpoint_is_asked_for_once(tmp_path):
+    """Also for an update that it takes back by itself: the next server does not ask for it again."""
+    for found in killed("support.endpoint_stack_kills", str(tmp_path), "60", "130", "142"):
+        assert found["done"] == 0, found
+        assert found["stages"] == {
+            "create": ["CREATE_COMPLETE", [1, 1, 1]],
+            "update": ["UPDATE_COMPLETE", [1, 1, 1]],
+            "crash": ["UPDATE_ROLLBACK_COMPLETE", [1, 1, 1]],
+            "delete": ["DELETE_COMPLETE", [0, 0, 0]],
+        }, found
+        assert len(found["calls"]) == len(set(found["calls"])) <= 3, found

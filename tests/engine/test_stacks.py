@@ -5,76 +5,19 @@ import json
 import pytest
 
 from modelwright.errors import AwsError
-from modelwright.services import cloudformation
 from support.hosting import ServingImages
-from support.platform import CONTEXT, ROLE, running
-
-TEMPLATE = {
-    "Parameters": {"Mode": {"Type": "String", "Default": "ok"}},
-    "Resources": {
-        "Model": {
-            "Type": "AWS::SageMaker::Model",
-            "Properties": {
-                "ExecutionRoleArn": ROLE,
-                "PrimaryContainer": {"Image": "server", "Environment": {"MODE": {"Ref": "Mode"}}},
-            },
-        },
-        "Config": {
-            "Type": "AWS::SageMaker::EndpointConfig",
-            "Properties": {
-                "ProductionVariants": [
-                    {
-                        "VariantName": "All",
-                        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
-                        "InitialInstanceCount": "1",
-                        "InstanceType": "ml.m5.large",
-                        "InitialVariantWeight": "1",
-                    }
-                ]
-            },
-        },
-        "Endpoint": {
-            "Type": "AWS::SageMaker::Endpoint",
-            "Properties": {
-                "EndpointName": "pose",
-                "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
-            },
-        },
-    },
-    "Outputs": {"Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}},
-}
-
-
-class Cloud:
-    def __init__(self, platform):
-        self.platform = platform
-        common = {"database": platform.database, "history": platform.history, "now": platform.now}
-        for name, service in cloudformation.services(**common, read=platform.objects.read):
-            platform.dispatcher.add(name, service)
-
-    def __call__(self, operation, **parameters):
-        return self.platform.dispatcher.call(CONTEXT, "cloudformation", operation, parameters)
-
-    def settled(self, name):
-        def done():
-            found = self("DescribeStacks", StackName=name)["Stacks"][0]
-            return None if found["StackStatus"].endswith("IN_PROGRESS") else found
-
-        return self.platform.until(done)
+from support.platform import running
+from support.stacks import ENDPOINT, EndpointStacks, mode
 
 
 @pytest.fixture
 def cloud(tmp_path):
     with running(tmp_path / "home", images=ServingImages(tmp_path)) as platform:
-        yield Cloud(platform)
-
-
-def mode(value):
-    return [{"ParameterKey": "Mode", "ParameterValue": value}]
+        yield EndpointStacks(platform)
 
 
 def test_create_update_roll_back_delete(cloud):
-    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE))
+    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(ENDPOINT))
     stack = cloud.settled("s")
     assert (stack["StackStatus"], stack.get("StackStatusReason")) == ("CREATE_COMPLETE", None)
     assert stack["Outputs"] == [{"OutputKey": "Name", "OutputValue": "pose"}]
@@ -101,7 +44,7 @@ def test_create_update_roll_back_delete(cloud):
 
 
 def test_a_creation_that_fails_is_rolled_back(cloud):
-    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE), Parameters=mode("crash"))
+    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(ENDPOINT), Parameters=mode("crash"))
     stack = cloud.settled("s")
     assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
     assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
@@ -109,13 +52,13 @@ def test_a_creation_that_fails_is_rolled_back(cloud):
 
 def test_a_stack_is_deleted_while_its_endpoint_comes_up(cloud):
     """And when its update is cancelled, the endpoint is brought back as soon as it can be."""
-    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE), Parameters=mode("never"))
+    made = cloud("CreateStack", StackName="s", TemplateBody=json.dumps(ENDPOINT), Parameters=mode("never"))
     cloud.platform.until(lambda: cloud.platform.count("Endpoint"))
     cloud("DeleteStack", StackName="s")
     assert cloud.settled(made["StackId"])["StackStatus"] == "DELETE_COMPLETE"
     assert [cloud.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")] == [0, 0, 0]
 
-    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(TEMPLATE))
+    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(ENDPOINT))
     assert cloud.settled("s")["StackStatus"] == "CREATE_COMPLETE"
     first = cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"]
     cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("slow"))
@@ -137,8 +80,8 @@ def test_a_stack_is_deleted_while_its_endpoint_comes_up(cloud):
     ],
 )
 def test_bad_templates_make_nothing(cloud, change, text):
-    model = {**TEMPLATE["Resources"]["Model"], **change}
-    bad = {**TEMPLATE, "Resources": {**TEMPLATE["Resources"], "Model": model}}
+    model = {**ENDPOINT["Resources"]["Model"], **change}
+    bad = {**ENDPOINT, "Resources": {**ENDPOINT["Resources"], "Model": model}}
     with pytest.raises(AwsError) as error:
         cloud("CreateStack", StackName="s", TemplateBody=json.dumps(bad))
     assert text in error.value.message

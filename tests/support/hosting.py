@@ -22,6 +22,8 @@ SERVE = textwrap.dedent("""\
     if MODE == "crash":
         print("there is no such weight", flush=True)
         sys.exit(3)
+    if MODE == "lookup":
+        urllib.request.urlopen("http://models.example/weights", timeout=20)
     if MODE == "mute":
         time.sleep(3600)
     began = time.time()

@@ -28,6 +28,47 @@ from support.waiting import until
 READS = ("Describe", "Get", "List", "Head", "BatchGet")
 
 
+ENDPOINT = {
+    "Parameters": {"Mode": {"Type": "String", "Default": "ok"}},
+    "Resources": {
+        "Model": {
+            "Type": "AWS::SageMaker::Model",
+            "Properties": {
+                "ExecutionRoleArn": ROLE,
+                "PrimaryContainer": {"Image": "server", "Environment": {"MODE": {"Ref": "Mode"}}},
+            },
+        },
+        "Config": {
+            "Type": "AWS::SageMaker::EndpointConfig",
+            "Properties": {
+                "ProductionVariants": [
+                    {
+                        "VariantName": "All",
+                        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+                        "InitialInstanceCount": "1",
+                        "InstanceType": "ml.m5.large",
+                        "InitialVariantWeight": "1",
+                    }
+                ]
+            },
+        },
+        "Endpoint": {
+            "Type": "AWS::SageMaker::Endpoint",
+            "Properties": {
+                "EndpointName": "pose",
+                "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
+            },
+        },
+    },
+    "Outputs": {"Name": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}},
+}
+"""A model, its configuration and its endpoint; `Mode` is how the container behaves."""
+
+
+def mode(value):
+    return [{"ParameterKey": "Mode", "ParameterValue": value}]
+
+
 class Cloud:
     """`cloud("CreateStack", StackName=...)`. `failing` has operations to be refused, by what their parameters name."""
 
@@ -179,3 +220,26 @@ def template(outputs=None, parameters=None, **resources):
     if parameters:
         made["Parameters"] = parameters
     return made
+
+
+class EndpointStacks:
+    """CloudFormation on a platform whose endpoints really run."""
+
+    def __init__(self, platform):
+        self.platform = platform
+        common = {"database": platform.database, "history": platform.history, "now": platform.now}
+        for name, service in cloudformation.services(**common, read=platform.objects.read):
+            platform.dispatcher.add(name, service)
+
+    def __call__(self, operation, **parameters):
+        return self.platform.dispatcher.call(CONTEXT, "cloudformation", operation, parameters)
+
+    def settled(self, name):
+        def done():
+            found = self("DescribeStacks", StackName=name)["Stacks"][0]
+            return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+        return self.platform.until(done)
+
+    def there(self):
+        return [self.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")]

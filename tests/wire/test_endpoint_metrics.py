@@ -96,9 +96,9 @@ def test_metrics_and_capture(server, sagemaker, image):
     dimensions = [{"Name": "EndpointName", "Value": "measured"}, {"Name": "VariantName", "Value": "v"}]
     span = {"StartTime": datetime.now(UTC) - timedelta(minutes=30), "EndTime": datetime.now(UTC) + timedelta(minutes=5)}
 
-    def total(name, statistic="Sum"):
+    def total(name, statistic="Sum", namespace="AWS/SageMaker"):
         points = watch.get_metric_statistics(
-            Namespace="AWS/SageMaker", MetricName=name, Dimensions=dimensions, Period=3600, Statistics=[statistic],
+            Namespace=namespace, MetricName=name, Dimensions=dimensions, Period=3600, Statistics=[statistic],
             **span,
         )["Datapoints"]  # fmt: skip
         return points[0][statistic] if points else None
@@ -109,6 +109,7 @@ def test_metrics_and_capture(server, sagemaker, image):
     )] == [3, 1, 0, 1]  # fmt: skip
     assert total("ModelLatency", "Minimum") > 0
     assert total("OverheadLatency", "SampleCount") == 3
+    until(lambda: total("MemoryUtilization", "Average", "/aws/sagemaker/Endpoints"))
     metric = {"Namespace": "AWS/SageMaker", "Dimensions": dimensions}
     answer = watch.get_metric_data(MetricDataQueries=[
         *({"Id": identity, "ReturnData": False, "MetricStat": {

@@ -4,6 +4,9 @@ The image is called as the one that would be installed, so it takes its place.
 """
 
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -191,3 +194,20 @@ def test_a_viewer_reads_only_and_it_acts_as_a_developer(home):
     told = get(opened(client, "watched"))
     assert told["key"].startswith("ASIAMW"), "a key of its own"
     assert told["key"] != home.keys.admin.id
+
+
+def test_down_ends_them_and_their_folders_stay(home):
+    client = home.client("sagemaker")
+    create(client, "evening")
+    assert get(opened(client, "evening"))["visits"] == 1
+    command = [sys.executable, "-m", "modelwright", "down", "--home", str(home.settings.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=home.environ, timeout=120)
+    assert re.search(r"Ended \d+ notebooks?\.", done.stdout), done.stdout
+    home.process.wait()
+    home.start(port=home.running.port)
+    client = home.client("sagemaker")
+    stopped = until(client, "evening", "Stopped", "Failed")
+    assert stopped["NotebookInstanceStatus"] == "Stopped", stopped
+    client.start_notebook_instance(NotebookInstanceName="evening")
+    until(client, "evening", "InService")
+    assert get(opened(client, "evening"))["visits"] == 2

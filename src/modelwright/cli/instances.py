@@ -1,4 +1,4 @@
-"""Instances of endpoints that run on this machine while no server does."""
+"""Instances of endpoints, and notebooks, that run on this machine while no server does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from modelwright.runtimes.base import Handle, Running
 from modelwright.runtimes.process import ProcessRuntime
 
 GRACE = 10.0
-_PREFIX = "endpoint."
+ENDPOINTS = "endpoint."
 """Of the names of their containers: `endpoint.NAME.TIME.INSTANCE.ATTEMPT`."""
+NOTEBOOKS = "notebook-instance."
 
 
-def left_running(settings: Settings) -> list[Handle]:
+def left_running(settings: Settings, prefix: str = ENDPOINTS) -> list[Handle]:
     """Their containers."""
     runtime = ProcessRuntime(settings)
-    found = [Handle(runtime.name, folder.parent.name) for folder in sorted(settings.jobs.glob(f"{_PREFIX}*/started"))]
+    found = [Handle(runtime.name, folder.parent.name) for folder in sorted(settings.jobs.glob(f"{prefix}*/started"))]
     return [handle for handle in found if isinstance(runtime.poll(handle), Running)]
 
 
@@ -28,7 +29,7 @@ def by_endpoint(containers: Sequence[Handle]) -> Mapping[str, int]:
 
 
 def stop(settings: Settings, containers: Sequence[Handle]) -> list[Handle]:
-    """End them, and wait for that; those that don't end. The next server starts others in their place."""
+    """End them, and wait for that; those that don't end. The next server starts others in an endpoint's place."""
     runtime = ProcessRuntime(settings)
     waiting = []
     for handle in containers:

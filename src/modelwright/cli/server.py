@@ -158,7 +158,7 @@ def _as_wanted(console: Console, present: Running) -> Running:
 @click.option("--endpoints", is_flag=True, help="End the instances of endpoints too, until the next start.")
 @pass_console
 def down(console: Console, endpoints: bool) -> None:
-    """Stop the server. Running jobs and instances of endpoints go on, and are taken up again at the next start.
+    """Stop the server, and notebooks. Running jobs and endpoints go on, and are taken up again at the next start.
 
     Instances hold CPU and memory, and answer nobody while no server runs. With --endpoints they end with it, and the
     next start brings others up in their place: endpoints are not deleted.
@@ -169,6 +169,7 @@ def down(console: Console, endpoints: bool) -> None:
     if server is not None:
         _stop_server(console, server)
     said = f"No server runs on {console.settings.home}." if server is None else _STOPPED
+    said += _end_notebooks(console)
     left = instances.left_running(console.settings)
     names = instances.by_endpoint(left)
     if left and endpoints:
@@ -181,6 +182,18 @@ def down(console: Console, endpoints: bool) -> None:
         said += f" {_go_on(console, names)}"
     told = {"Running": False, "Instances": dict(names) if left else {}}
     console.show(told, lambda: said)
+
+
+def _end_notebooks(console: Console) -> str:
+    """Nobody can reach this server from one any more. What is to be said of it; their folders stay."""
+    notebooks = instances.left_running(console.settings, instances.NOTEBOOKS)
+    if not notebooks:
+        return ""
+    with patience("waiting for notebooks to end"):
+        stuck = instances.stop(console.settings, notebooks)
+    if stuck:
+        raise ConfigurationError(f"These notebooks did not end: {', '.join(handle.name for handle in stuck)}")
+    return f" Ended {len(notebooks)} notebook{'s' if len(notebooks) > 1 else ''}."
 
 
 def _stop_server(console: Console, server: Running) -> None:

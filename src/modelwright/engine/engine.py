@@ -130,6 +130,7 @@ class Engine:
             gates=gates or NoGates(),
             now=now,
             ping_interval=ping_interval,
+            metrics=metrics,
         )
         self._builds = Builds(
             database=database,

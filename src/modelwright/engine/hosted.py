@@ -11,9 +11,10 @@ import contextlib
 import http.client
 import logging
 import os
+import re
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 
 from modelwright.arns import Arn
 from modelwright.engine.capacity import Capacity, instance_type
-from modelwright.engine.ports import CONTRACT_PORT, Ports, understands_ports
+from modelwright.engine.ports import BINDS_TO_PORT, CONTRACT_PORT, Ports, understands_ports
 from modelwright.errors import ConfigurationError
 from modelwright.lifecycles.endpoint import Endpoint, Instance, Part, Variant
 from modelwright.runtimes.base import ContainerSpec, Handle, Image, Limits, Mount, Network, Running, Runtime
@@ -29,6 +30,7 @@ from modelwright.runtimes.base import ContainerSpec, Handle, Image, Limits, Moun
 _log = logging.getLogger(__name__)
 
 SUFFIX = ".replica"
+_UNREACHED = re.compile("name resolution|Name or service not known|getaddrinfo|Network is unreachable|No route to host")
 PING_TIMEOUT = 2.0
 """Seconds for an answer to /ping, as AWS documents them."""
 
@@ -160,6 +162,18 @@ class Hosted:
                 with contextlib.suppress(OSError):
                     self._gates.attend(part.container, self._runtime.gate_of(part.container))
                     self._attended.add(part.container)
+
+    def hint(self, state: Endpoint, one: Instance, tail: Sequence[str]) -> str:
+        """What to know of its network when it ends like this: a sentence, or nothing."""
+        shared = [part.port for part in one.parts if not part.isolated]
+        if len(shared) < len(one.parts) and any(_UNREACHED.search(line) for line in tail):
+            if variant_of(state, one).isolated:
+                return "EnableNetworkIsolation leaves it without a network. "
+            return (
+                "It has a network of its own, in which Modelwright is reached, and anything else by HTTPS_PROXY alone; "
+                f"an image with the label {BINDS_TO_PORT}=true shares this machine's. "
+            )
+        return next((hint for port in shared if (hint := self.ports.hint(port))), "")
 
     def abandon(self, state: Endpoint, one: Instance) -> None:
         """What there is of an attempt that never ran as a whole, perhaps some of its containers."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelwright.engine.capacity import Capacity
+from modelwright.engine.endpoint_load import EndpointLoad
 from modelwright.engine.hosted import SUFFIX, Gatekeeping, Hosted, container_names, variant_of
 from modelwright.engine.log_shipping import JobLog, LogShipper
 from modelwright.engine.model_data import place_model
@@ -47,6 +48,7 @@ from modelwright.runtimes.base import (
 from modelwright.store.database import Database, Transaction
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import Event
+from modelwright.store.metric_buffer import MetricBuffer
 from modelwright.store.resources import delete_resource, find_resource, replace_resource
 
 _log = logging.getLogger(__name__)
@@ -125,8 +127,9 @@ class Hosting:
         gates: Gatekeeping,
         now: Callable[[], float],
         ping_interval: float = PING_INTERVAL,
+        metrics: MetricBuffer | None = None,
     ) -> None:
-        """`capacity` says what an instance type's share of this machine is."""
+        """`capacity` says what an instance type's share of this machine is, `metrics` gets how busy instances are."""
         self._database = database
         self._events = events
         self._runtime = runtime
@@ -145,6 +148,7 @@ class Hosting:
         self._hosted = Hosted(
             runtime=runtime, folder=folder, capacity=capacity, client_environment=client_environment, gates=gates
         )
+        self._load = EndpointLoad(runtime, capacity, metrics, folder, now)
         self._found: set[str] = set()
         """Names of the folders that the streams found at the start go on with."""
 
@@ -319,6 +323,7 @@ class Hosting:
                 return None
             if not one.healthy:
                 return [_fact("Healthy", one)]
+            self._load.look(work.state, one)
             work.resume_at(checks.last + self._ping_interval)
             return None
         if one.healthy:
@@ -360,22 +365,19 @@ class Hosting:
         name = variant_of(state, one).names[number]
         head = (
             f"The {name} container for production variant {one.variant} did not pass the ping health check: it ended "
-            f"({_exit_text(found)}). {self._port_hint(one)}Its log ({LOG_GROUP}/{state.name}) ends: "
+            f"({_exit_text(found)}). {self._hosted.hint(state, one, tail)}Its log ({LOG_GROUP}/{state.name}) ends: "
         )
         return _with_tail(head, tail)
 
     def _unhealthy(self, work: Work, one: Instance, number: int, problem: str) -> str:
         variant = variant_of(work.state, one)
+        tail = self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES)
         head = (
             f"The {variant.names[number]} container for production variant {one.variant} did not pass the ping health "
-            f"check within {variant.startup:g} seconds ({problem}). {self._port_hint(one)}"
+            f"check within {variant.startup:g} seconds ({problem}). {self._hosted.hint(work.state, one, tail)}"
             f"Its log ({LOG_GROUP}/{work.state.name}) ends: "
         )
-        return _with_tail(head, self._logs.tail(self._logs_of(work, one)[number], TAIL_LINES))
-
-    def _port_hint(self, one: Instance) -> str:
-        shared = [part.port for part in one.parts if not part.isolated]
-        return next((hint for port in shared if (hint := self._hosted.ports.hint(port))), "")
+        return _with_tail(head, tail)
 
     def _forget(self, one: Instance) -> None:
         """What an ended attempt leaves behind."""
@@ -383,6 +385,7 @@ class Hosting:
         self._checks.pop(one.key, None)
         self._drains.pop(one.key, None)
         self._open_logs.pop(one.key, None)
+        self._load.forget(one)
         self._hosted.forget(one)
 
     # Its log

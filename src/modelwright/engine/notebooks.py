@@ -2,8 +2,8 @@
 
 The container is sandboxed as a job is: it sees its own folder and nothing of the home's, because whoever uses it may be
 less than an administrator. Its folder (`notebooks/NAME`) is what AWS calls the instance's volume: it outlives stops and
-goes with the instance. As jobs and endpoints do, a notebook goes on when the server ends and is adopted by the next
-one. Its token is derived from the home's secret for each start; it goes by the environment, where `ps` shows it to
+goes with the instance. When a server is killed its notebooks go on and the next one adopts them; `modelwright down`
+ends them. A token is derived from the home's secret for each start; it goes by the environment, where `ps` shows it to
 nobody else.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -282,10 +283,10 @@ def _is_file(value: str) -> bool:
 
 
 def _ending(found: Exit | Lost, tail: Sequence[str]) -> dict[str, Any]:
-    """JupyterLab that was shut down from its own menu has ended well."""
+    """JupyterLab that was shut down from its own menu, or by `modelwright down`, has ended well."""
     if isinstance(found, Lost):
         return {"Reason": f"InternalServerError: {found.reason}"[:REASON_LIMIT]}
-    if found.code == 0:
+    if found.code in (0, 128 + signal.SIGTERM):
         return {}
     text = "\n".join(tail)
     head = f"JupyterLab has ended with exit status {found.code}. Its log ends: "

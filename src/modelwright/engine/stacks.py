@@ -11,7 +11,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from modelwright.engine import stack_types
@@ -56,7 +55,7 @@ class Stacks:
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._asked: set[tuple[str, str]] = set()
-        """Updates that this process has asked for: one that was rolled back isn't asked for again."""
+        """Deletions that this process has asked for: one that has failed isn't asked for again."""
 
     def begin(self, stream: str) -> Stack:
         return Stack()
@@ -216,31 +215,42 @@ class Stacks:
                 return []
             if task.action == "Create":
                 stack_types.create(row, act, item.name, item.properties, state.region, self._read)
-            else:
-                self._change(work, row, item, task.old)
+            elif asking := self._change(work, row, task):
+                return asking
         return self._finish(work, task, row, item, "CREATE" if task.old is None else "UPDATE")
 
     def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
         assert task.item is not None
         row = ROWS[task.item.type]
         with suppress(Unchangeable):  # then it was refused on the way here too
-            self._change(work, row, task.item, task.old)
+            if asking := self._change(work, row, task):
+                return asking
         return self._finish(work, task, row, task.item, "UPDATE")
 
-    def _change(self, work: Work, row: Row, item: Item, old: Item | None) -> None:
-        """Ask for the change, unless it is so already or has to wait for an earlier one."""
+    def _change(self, work: Work, row: Row, task: Task) -> Sequence[Fact]:
+        """Ask for the change, once: what is changed some time later may be rolled back by itself meanwhile.
+
+        So it is written down first how many requests the resource has heard; more of them mean that ours was heard.
+        """
+        item, old = task.item, task.old
+        assert item is not None
         assert old is not None
-        key = (work.stream, work.effect.key)
+        act, before = self._caller(work.state), old.properties
         if row.waits:
             found = self._watched(work, row, item.name)
-            if found[row.waits.status] not in row.waits.good or key in self._asked:
-                return
+            if found[row.waits.status] not in row.waits.good:
+                return []
             compared = row.waits.compared
             if compared and all(found.get(name) == item.properties.get(name) for name in compared):
-                rest = {name: value for name, value in item.properties.items() if name != "Tags"}
-                old = replace(old, properties={**rest, "Tags": old.properties.get("Tags", [])})
-        stack_types.update(row, self._caller(work.state), item.name, old.properties, item.properties)
-        self._asked.add(key)
+                before = {**item.properties, "Tags": before.get("Tags", [])}
+            elif compared:
+                heard = found.get("_Requests", 0)
+                if task.since is None:
+                    return [("Asking", {"Task": task.key, "Since": heard})]
+                if heard != task.since:
+                    return []
+        stack_types.update(row, act, item.name, before, item.properties)
+        return []
 
     def _finish(self, work: Work, task: Task, row: Row, item: Item, verb: str) -> Sequence[Fact] | None:
         state: Stack = work.state

@@ -58,6 +58,8 @@ class Task:
     reason: str = ""
     skip: bool = False
     """Of a Delete: it is to be retained."""
+    since: int | None = None
+    """Of what changes some time after it was asked for: how many requests its resource had heard before ours."""
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,8 @@ def _task(stack: Stack, task: Task, kind: str, data: Mapping[str, Any], time: fl
                 task = replace(task, phase="Done")
         case "Begun":
             task = replace(task, phase="Ready")
+        case "Asking":
+            task = replace(task, since=data["Since"])
         case "Made":
             assert item is not None
             item = replace(item, physical=data["Physical"], values=data["Values"])

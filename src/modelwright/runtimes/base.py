@@ -120,6 +120,14 @@ class Lost:
 Poll = Running | Exit | Lost
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a running container takes: seconds of CPU since its start, bytes of memory now."""
+
+    cpu: float
+    memory: int
+
+
 class Runtime(Protocol):
     """Somewhere that a container can run."""
 
@@ -143,6 +151,10 @@ class Runtime(Protocol):
 
     def logs(self, handle: Handle, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
         """What it printed (stdout and stderr together) from byte `offset` on, and the offset to go on from."""
+        ...
+
+    def usage(self, handle: Handle) -> Usage | None:
+        """What it takes of the machine; None where that can't be told."""
         ...
 
     def network_problem(self) -> str:

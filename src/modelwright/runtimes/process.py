@@ -22,7 +22,7 @@ from pathlib import Path
 from modelwright.config import Settings
 from modelwright.errors import ConfigurationError
 from modelwright.runtimes import contents, limits, networks, plain, processes, sandbox
-from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Lost, Poll, Running
+from modelwright.runtimes.base import ContainerSpec, Exit, Handle, Lost, Poll, Running, Usage
 from modelwright.runtimes.launching import launch
 
 SHIM = Path(__file__).with_name("shim.sh")
@@ -118,6 +118,10 @@ class ProcessRuntime:
         except FileNotFoundError:
             data = b""
         return data, offset + len(data)
+
+    def usage(self, handle: Handle) -> Usage | None:
+        found = processes.usage(self._folder(handle.name))
+        return None if found is None else Usage(*found)
 
     def network_problem(self) -> str:
         try:

@@ -17,6 +17,8 @@ from pathlib import Path
 MARK = "MODELWRIGHT_CONTAINER_FOLDER"
 """In the environment of what the shim starts: the container's folder. (The launcher's containers don't need it.)"""
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 UNBOXED = "unboxed"
 """A file of this name in the folder: the container has no sandbox."""
 
@@ -44,6 +46,37 @@ def end_strays(folder: Path) -> None:
     quiet = 0
     while quiet < 3:  # what is just becoming another program has no environment for a moment
         quiet = 0 if _kill_all(_marked(folder)) else quiet + 1
+
+
+def usage(folder: Path) -> tuple[float, int] | None:
+    """(seconds of CPU so far, bytes of memory now) of all below the shim; None where nothing runs or /proc is missing.
+
+    Pages that processes share count for each of them.
+    """
+    shim = _shim(folder)
+    if shim is None:
+        return None
+    seconds, pages, seen = 0.0, 0, 0
+    waiting = _of_all_threads(shim)
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds += sum(map(int, fields[11:15])) / _TICKS  # its own, and of children that it has waited for
+            pages += int(fields[21])
+            seen += 1
+        waiting.extend(_of_all_threads(pid))
+    return (seconds, pages * _PAGE) if seen else None
+
+
+def _of_all_threads(pid: int) -> list[int]:
+    """The children of a process, whichever of its threads has made them."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
 
 
 def _shim(folder: Path) -> int | None:

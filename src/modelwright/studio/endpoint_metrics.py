@@ -35,6 +35,8 @@ ERRORS = (
     ("InvocationModelErrors", "All errors of the model"),
 )
 LATENCIES = (("ModelLatency", "Model latency"), ("OverheadLatency", "Overhead"))
+LOADS = (("CPUUtilization", "CPU"), ("MemoryUtilization", "Memory"))
+LOAD_NAMESPACE = "/aws/sagemaker/Endpoints"
 _PERCENTILES = ("p50", "p90", "p99")
 
 
@@ -57,6 +59,9 @@ async def charts(view: View, endpoint: str, variants: list[str], span: Range) ->
                 queries.append(
                     _query(f"{metric[0].lower()}{percentile}_{number}", metric, percentile, endpoint, variant, span)
                 )
+        for metric, _ in LOADS:
+            identity = f"{metric[:3].lower()}{number}"
+            queries.append(_query(identity, metric, "Average", endpoint, variant, span, LOAD_NAMESPACE))
     if not queries:
         return []
     found = await _all(view, queries, start, end)
@@ -82,12 +87,17 @@ async def charts(view: View, endpoint: str, variants: list[str], span: Range) ->
             }
             heading = f"{texts(title)} · {variant}" if len(variants) > 1 else texts(title)
             made.append(time_chart(heading, "ms", lines, start, end, span.period, total=False))
+    for metric, title in LOADS:
+        lines = {variant: found.get(f"{metric[:3].lower()}{number}", {}) for number, variant in enumerate(variants)}
+        made.append(time_chart(texts(title), "%", lines, start, end, span.period, total=False))
     return made
 
 
-def _query(identity: str, metric: str, stat: str, endpoint: str, variant: str, span: Range) -> Document:
+def _query(
+    identity: str, metric: str, stat: str, endpoint: str, variant: str, span: Range, namespace: str = NAMESPACE
+) -> Document:
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
-    what = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions}
+    what = {"Namespace": namespace, "MetricName": metric, "Dimensions": dimensions}
     return {"Id": identity, "MetricStat": {"Metric": what, "Period": span.period, "Stat": stat}}
 
 

@@ -175,7 +175,7 @@ KOREAN: Mapping[str, str] = {
     "ID": "ID",
     "Identity": "신원",
     "Image": "이미지",
-    "Image building: a commit builds the repository's Dockerfile and pushes the image, for training, processing or serving.": "이미지 빌드: 커밋하면 리포지토리의 Dockerfile로 학습, 처리, 서빙용 이미지를 만들어 올립니다.",
+    "Image building: a commit builds the repository's Dockerfile, pushes the image and makes it a version of a SageMaker image, for training, processing or serving.": "이미지 빌드: 커밋하면 저장소의 Dockerfile로 이미지를 빌드해 푸시하고 SageMaker 이미지의 새 버전으로 등록합니다. 학습, 처리, 서빙에 씁니다.",
     "Images": "이미지",
     "Images that were built or added here. AWS’s framework images are made from their names when a job first needs them.": "여기에서 만들었거나 추가한 이미지입니다. AWS 프레임워크 이미지는 작업이 처음 필요로 할 때 이름에 따라 준비됩니다.",
     "In progress": "진행 중",
@@ -496,4 +496,6 @@ KOREAN: Mapping[str, str] = {
     "{seconds} s": "{seconds}초",
     "{title}: {y} over {x}, area {area}": "{title}: {x}에 따른 {y}, 면적 {area}",
     "{what}": "{what}",
+    "CPU": "CPU",
+    "Memory": "메모리",
 }

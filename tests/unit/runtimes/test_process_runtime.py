@@ -377,3 +377,13 @@ def test_many_files_cost_nothing(closed, tmp_path):
     if closed.runtime.sandbox.overlay:
         assert not list(closed.folder(handle).glob("cow/*/upper/*"))
         assert took < 1
+
+
+def test_what_a_container_takes_of_the_machine(machine, until):
+    script = (
+        "import subprocess, sys; hold = bytearray(80 << 20); subprocess.run([sys.executable, '-c', 'while True: 1'])"
+    )
+    handle = machine.runtime.start(machine.spec("python3", "-c", script))
+    until(lambda: (found := machine.runtime.usage(handle)) and found.memory > 80 << 20 and found.cpu > 0.3)
+    machine.runtime.stop(handle, grace=0)
+    machine.wait(handle)

@@ -87,7 +87,7 @@ def in_tables():
         *joblogs.STAGES.values(),
         *origins._CODE.values(), "Repository", "Commit",
         *(text for _, title, x, _, y, _, _ in plots._CURVES for text in (title, x, y)),
-        *(label for table in (endpoint_metrics.ERRORS, endpoint_metrics.LATENCIES) for _, label in table),
+        *(label for _, label in (*endpoint_metrics.ERRORS, *endpoint_metrics.LATENCIES, *endpoint_metrics.LOADS)),
         *(each.label for each in endpoint_metrics.RANGES),
         "Production", "Staging",
         *of_templates(),

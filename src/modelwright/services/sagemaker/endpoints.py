@@ -191,6 +191,7 @@ class Endpoints(SageMakerService):
     ) -> None:
         now = self.now()
         document = {**endpoint, **members, "EndpointStatus": status, "LastModifiedTime": now}
+        document["_Requests"] = endpoint.get("_Requests", 0) + 1  # a stack that was killed knows its own by it
         document.pop("FailureReason", None)
         name = endpoint["EndpointName"]
         replace_resource(transaction, KIND, name, document, modified=now, status=status)
