@@ -20,6 +20,8 @@ from modelwright.serving.router import (
     StreamedAnswer,
 )
 
+BODY_LIMIT = 25 << 20
+"""Bytes of a request that real-time endpoints take (page "Inference options")."""
 MESSAGE_LIMIT = 2048
 """Characters of a container's error that are passed on."""
 
@@ -107,6 +109,9 @@ class _Events:
 
 
 def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes, str | None]:
+    """What the router wants to know. A body that is too large is refused before it gets there."""
+    if len(parameters["Body"]) > BODY_LIMIT:  # AWS's front says it: the code is the status
+        raise AwsError(f"HTTP content length exceeded {BODY_LIMIT} bytes.", code="413", status=413)
     return (
         parameters["EndpointName"],
         parameters.get("TargetVariant"),

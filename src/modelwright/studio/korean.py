@@ -99,6 +99,7 @@ KOREAN: Mapping[str, str] = {
     "Create model": "모델 생성",
     "Create project": "프로젝트 만들기",
     "Created": "생성 시각",
+    "Creation completed": "생성 완료",
     "Created by": "만든 사람",
     "Creating": "만드는 중",
     "Dark": "어둡게",
