@@ -43,6 +43,10 @@ PAGES = {
     "model groups": "/studio/models",
     "model versions": "/studio/models/bench",
     "model versions, by status": "/studio/models/bench?status=Approved",
+    "a model version": "/studio/models/bench/5000",
+    "a job": "/studio/jobs/training/job-5000",
+    "projects": "/studio/projects",
+    "settings": "/studio/settings",
     "audit": "/studio/audit",
     "audit, by user": "/studio/audit?user=dana",
 }

@@ -16,7 +16,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from support.furnished import NOW, PAGES, finish, furnish, known
+from support.furnished import PAGES, finish, furnish, known
+from support.played import NOW
 from support.server import Server
 from support.studio import sign_in_link
 

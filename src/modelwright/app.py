@@ -81,6 +81,7 @@ from modelwright.serving.router import Router
 from modelwright.store.audit_journal import AuditJournal
 from modelwright.store.database import Database
 from modelwright.store.ended_sessions import EndedSessions
+from modelwright.store.endings import Endings
 from modelwright.store.event_bus import EventBus
 from modelwright.store.history import History
 from modelwright.store.metric_buffer import MetricBuffer
@@ -114,6 +115,7 @@ class Platform:
         self.authority = Authority.open(settings.authority)
         self.database = Database(settings.database_url)
         self.history = History(owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
+        self.keys.over(Endings(self.database, self.history).over)
         self.events = EventBus(self.history, settings.account)
         self.metrics = MetricBuffer(self.database, time.time)
         self.objects = DirectoryStore(settings.objects, fsync=settings.fsync)

@@ -1,4 +1,4 @@
-"""Every page is looked at by axe, in light and dark; the keyboard reaches and works everything."""
+"""Every page is looked at by axe, in light and dark, and weighed; the keyboard reaches and works everything."""
 
 import pytest
 
@@ -46,10 +46,16 @@ def reader(chromium, furnished):
     assert [text for text in complaints if "404" not in text] == []
 
 
+WEIGHT = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .reduce((sum, each) => sum + each.decodedBodySize, 0)"""
+"""Bytes of the page with all that it loads, as a browser unpacks them."""
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if name not in ALIKE])
 def test_axe_finds_nothing(reader, furnished, name):
     server, ids = furnished
     reader.goto(f"{server.url}/studio{PAGES[name].format(**ids)}")
+    assert 5_000 < reader.evaluate(WEIGHT) < 300_000
     assert problems_in_both_themes(reader) == []
 
 

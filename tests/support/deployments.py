@@ -105,6 +105,10 @@ class Deployment:
             },
         )["ModelPackageArn"]
 
+    def versions(self):
+        found = self.client("sagemaker").list_model_packages(ModelPackageGroupName=self.name)
+        return [each["ModelPackageArn"] for each in found["ModelPackageSummaryList"]]
+
     def approve_version(self, arn, status="Approved"):
         self.client("sagemaker").update_model_package(
             ModelPackageArn=arn, ModelApprovalStatus=status, ApprovalDescription="fine"

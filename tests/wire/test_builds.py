@@ -4,7 +4,9 @@ import json
 import subprocess
 import uuid
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from support.builds import processes, spec
 from support.cli import CommandLine, read_until
@@ -99,6 +101,28 @@ def test_a_running_build_is_stopped_and_not_deleted(codebuild, name):
     assert codebuild.stop_build(id=identity)["build"]["buildStatus"] == "STOPPED", "what is over stays as it is"
     with pytest.raises(codebuild.exceptions.ResourceNotFoundException):
         codebuild.stop_build(id=f"{name}:nothing")
+
+
+def test_a_build_s_key_ends_with_it(server, codebuild, name):
+    """What it had in its environment is worth nothing afterwards."""
+    create(codebuild, name, WAIT)
+    identity = codebuild.start_build(projectName=name)["build"]["id"]
+    key = server.keys.session(f"build/{identity}", "build")
+    session = boto3.session.Session(key.id, key.secret, key.token, region_name="us-east-1")
+    s3, sagemaker = (session.client(service, endpoint_url=server.url) for service in ("s3", "sagemaker"))
+    s3.list_buckets()
+    codebuild.stop_build(id=identity)
+    ended(codebuild, identity)
+
+    def refusal(call):
+        try:
+            call()
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return None
+
+    assert until(lambda: refusal(s3.list_buckets)) == "ExpiredToken"
+    assert refusal(sagemaker.list_models) == "ExpiredTokenException"
 
 
 def test_a_stopped_build_takes_its_docker_build_along(codebuild, name):

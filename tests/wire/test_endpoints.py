@@ -157,7 +157,10 @@ def test_a_body_as_large_as_may_be(sagemaker, runtime, image):
     assert runtime.invoke_endpoint(EndpointName="large", Body=body)["Body"].read() == body
     with pytest.raises(ClientError) as error:
         runtime.invoke_endpoint(EndpointName="large", Body=body + b"b")
-    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 413)
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert error.value.response["Error"] == {"Code": "413", "Message": "HTTP content length exceeded 26214400 bytes."}
+    with pytest.raises(ClientError, match="exceeded 26214400"):
+        runtime.invoke_endpoint_with_response_stream(EndpointName="large", Body=body + b"b")
     delete(sagemaker, "large")
 
 

@@ -1,7 +1,4 @@
-"""Notebook instances by boto3 on a real server, with a stand-in for JupyterLab that has its doors.
-
-The image is called as the one that would be installed, so it takes its place.
-"""
+"""Notebook instances by boto3 on a real server, with a stand-in for JupyterLab that has its doors."""
 
 import json
 import re
@@ -15,51 +12,17 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from modelwright.images.library import LocalImages
+from support.notebooks import stand_in
 from support.server import serving
 
-JUPYTER = """#!/usr/bin/env python3
-import http.server, json, os, sys, urllib.parse
-options = dict(word.split("=", 1) for word in sys.argv if word.startswith("--ServerApp."))
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        url = urllib.parse.urlsplit(self.path)
-        token = urllib.parse.parse_qs(url.query).get("token", [""])[0]
-        if url.path == "/crash":
-            print("Traceback: it broke", flush=True)
-            os._exit(3)
-        allowed = url.path == "/api" or token == os.environ["JUPYTER_TOKEN"]
-        if url.path == "/lab" and allowed:
-            with open("visits", "a") as file:
-                file.write("x")
-        told = {
-            "endpoint": os.environ.get("AWS_ENDPOINT_URL"), "key": os.environ.get("AWS_ACCESS_KEY_ID"),
-            "folder": os.getcwd(), "visits": os.path.exists("visits") and os.path.getsize("visits"),
-            "argv": sys.argv,
-        }
-        self.send_response(200 if allowed else 403)
-        self.end_headers()
-        self.wfile.write(json.dumps(told).encode())
-    def log_message(self, *arguments):
-        pass
-place = (options["--ServerApp.ip"], int(options["--ServerApp.port"]))
-print("JupyterLab stands in at", place, flush=True)
-http.server.ThreadingHTTPServer(place, Handler).serve_forever()
-"""
 ROLE = "arn:aws:iam::111122223333:role/ModelwrightExecutionRole"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
-    image = folder / "image"
-    image.mkdir()
     with serving(folder / "home") as running:
-        (image / "jupyter").write_text(JUPYTER)
-        (image / "Dockerfile").write_text(
-            "FROM python:3.11-slim\nCOPY jupyter /usr/local/bin/jupyter\nRUN chmod 755 /usr/local/bin/jupyter\n"
-        )
-        LocalImages(running.settings).build(image, "aws/sagemaker/notebook:latest", lambda line: None)
+        stand_in(running.settings, folder)
         yield running
         client = running.client("sagemaker")
         for each in client.list_notebook_instances(MaxResults=100)["NotebookInstances"]:  # they outlive the server

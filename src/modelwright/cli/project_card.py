@@ -24,8 +24,8 @@ class Parts:
     repositories: list[Document] = field(default_factory=list)
     pipelines: list[tuple[str, str, str]] = field(default_factory=list)
     """(name, status of the newest execution, the approvals that wait)."""
-    groups: list[tuple[str, Document]] = field(default_factory=list)
-    """(name, newest version)."""
+    groups: list[tuple[str, Document | None]] = field(default_factory=list)
+    """(name, newest version); None where there is no such group."""
     endpoints: list[Document] = field(default_factory=list)
 
 
@@ -103,7 +103,8 @@ def _groups(console: Console, names: list[str], parts: Parts) -> None:
         try:
             found = client.list_model_packages(ModelPackageGroupName=name, MaxResults=1)["ModelPackageSummaryList"]
         except client.exceptions.ClientError:
-            continue  # named by a parameter, and not there yet
+            parts.groups.append((name, None))  # named by a parameter, and not there yet
+            continue
         parts.groups.append((name, found[0] if found else {}))
 
 
@@ -149,7 +150,7 @@ def _lines(console: Console, project: Document, parts: Parts, message: str) -> I
             yield Text(f"  {console.command(f'deployments show {name}')}", style="yellow")
     yield from _table("Models", [[Text(name), *_version(newest)] for name, newest in parts.groups])
     for _, newest in parts.groups:
-        if newest.get("ModelApprovalStatus") == "PendingManualApproval":
+        if newest and newest["ModelApprovalStatus"] == "PendingManualApproval":
             version = f"{newest['ModelPackageGroupName']}/{newest['ModelPackageVersion']}"
             yield Text(f"  {console.command(f'models approve {version}')}", style="yellow")
     rows = [[Text(each["EndpointName"]), cell(each["EndpointStatus"])] for each in parts.endpoints]
@@ -168,7 +169,9 @@ def _waits(waiting: str) -> Text:
     return Text(f"waits for {waiting}" if waiting else "", style="yellow")
 
 
-def _version(newest: Document) -> list[Text]:
+def _version(newest: Document | None) -> list[Text]:
+    if newest is None:
+        return [Text("there is no such group yet", style="yellow"), Text()]
     if not newest:
         return [Text("no version yet", style="dim"), Text()]
     return [Text(f"version {newest['ModelPackageVersion']}"), cell(newest["ModelApprovalStatus"])]

@@ -239,6 +239,13 @@ class DockerDesk:
         for name, record in sorted(_read(desk.names).items()):
             say(json.dumps({"name": name, **{key: record[key] for key in ("digest", "size", "created", "config")}}))
 
+    def _untag(self, desk: _Desk, request: Mapping[str, Any], say: Say, connection: socket.socket) -> None:
+        self._find(desk, request["image"])
+        name = str(parse_reference(request["image"]))
+        with desk.lock:
+            _write(desk.names, {key: record for key, record in _read(desk.names).items() if key != name})
+        say(f"Untagged: {name}")
+
     def _inspect(self, desk: _Desk, request: Mapping[str, Any], say: Say, connection: socket.socket) -> None:
         record = self._find(desk, request["image"])
         say(json.dumps({key: record[key] for key in ("digest", "size", "created", "config")}))
@@ -253,11 +260,7 @@ class DockerDesk:
 
     def _name(self, desk: _Desk, record: Mapping[str, Any], uris: list[str]) -> None:
         with desk.lock:
-            names = _read(desk.names)
-            names |= {str(parse_reference(uri)): dict(record) for uri in uris}
-            new = desk.names.with_suffix(".new")
-            new.write_text(json.dumps(names))
-            new.replace(desk.names)
+            _write(desk.names, _read(desk.names) | {str(parse_reference(uri)): dict(record) for uri in uris})
 
 
 _VERBS: Mapping[str, Callable[[DockerDesk, _Desk, Mapping[str, Any], Say, socket.socket], None]] = {
@@ -267,6 +270,7 @@ _VERBS: Mapping[str, Callable[[DockerDesk, _Desk, Mapping[str, Any], Say, socket
     "pull": DockerDesk._pull,
     "images": DockerDesk._images_list,
     "inspect": DockerDesk._inspect,
+    "untag": DockerDesk._untag,
 }
 
 
@@ -314,6 +318,12 @@ def _read(names: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return found
+
+
+def _write(names: Path, content: Mapping[str, Any]) -> None:
+    new = names.with_suffix(".new")
+    new.write_text(json.dumps(content))
+    new.replace(names)
 
 
 def _taggable(uri: str) -> Any:

@@ -122,12 +122,14 @@ class LogShipper:
         data, _ = self._runtime.logs(log.handle, max(0, log.offset - _TAIL), _TAIL)
         return [text for _, text in _lines(data)][-lines:]
 
-    def note(self, group: str, name: str, lines: Sequence[str]) -> None:
-        """Say something in a job's log."""
+    def note(self, group: str, name: str, lines: Sequence[str], stream: str = "") -> None:
+        """Say something in a job's log. Whoever looks at the log of `stream`, its event stream, is told."""
         if lines:
             now = int(self._now() * 1000)
             with self._database.write() as transaction:
                 put_log_events(transaction, group, name, [(now, line) for line in lines], now)
+            if stream:
+                self._shipped(stream)
 
     def forget(self, transaction: Transaction, stream: str) -> None:
         """The record of an ended job isn't needed any more."""

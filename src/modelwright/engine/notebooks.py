@@ -252,7 +252,7 @@ class Notebooks:
         return self._logs.open(stream, LOG_GROUP, f"{_name(stream)}/jupyter.log", handle, (), fresh=fresh)
 
     def _note(self, stream: str, lines: Sequence[str]) -> None:
-        self._logs.note(LOG_GROUP, f"{_name(stream)}/jupyter.log", lines)
+        self._logs.note(LOG_GROUP, f"{_name(stream)}/jupyter.log", lines, stream)
 
 
 _EFFECTS: Mapping[str, Callable[[Notebooks, Work], Sequence[Fact] | None]] = {

@@ -136,6 +136,8 @@ class Projects:
         work.resume_on(_stream(project.stack_id))
         status = self._status(project, project.stack_id)
         if status in (None, f"{project.verb.upper()}_COMPLETE"):
+            if project.verb == "Delete" and (owed := self._undeploy(work, project)) != []:
+                return owed  # its pipeline was at it while it was deleted
             return [("Ended", {})]
         if status.endswith("IN_PROGRESS"):
             return None
@@ -145,6 +147,15 @@ class Projects:
 
     def _clear(self, work: Work, project: Project) -> Sequence[Fact] | None:
         """What was deployed, first; then what lies in the buckets that the stack made."""
+        owed = self._undeploy(work, project)
+        if owed != []:
+            return owed
+        for bucket in self._buckets(project):
+            self._empty(project.region, bucket)
+        return [("Cleared", {})]
+
+    def _undeploy(self, work: Work, project: Project) -> Sequence[Fact] | None:
+        """Delete the stacks that its pipelines have deployed. None: it is being done; empty: there are none."""
         for stack in list(self._deployed(project)):
             identity = stack["StackId"]
             work.resume_on(_stream(identity))
@@ -156,9 +167,7 @@ class Projects:
             if identity not in project.asked:
                 return [self._delete(project, identity)]
             return [_failed(f"The stack {stack['StackName']} is {status}: {self._why(project, identity)}")]
-        for bucket in self._buckets(project):
-            self._empty(project.region, bucket)
-        return [("Cleared", {})]
+        return []
 
     def _delete(self, project: Project, stack: str) -> Fact:
         self._cloudformation(project, "DeleteStack", {"StackName": stack})

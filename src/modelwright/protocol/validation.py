@@ -273,8 +273,8 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "blob": ((bytes, bytearray, memoryview), "binary data (base64 on the wire)"),
 }
 _BITS = {"integer": 31, "long": 63}
-_LARGER = {"BodyBlob": 25 << 20}
-"""Where AWS takes more than its model says: real-time endpoints take 25 MB (page "Inference options")."""
+_LARGER = {"BodyBlob": 32 << 20}
+"""Where AWS takes more than its model says; what is too much, who takes it says in AWS's own way."""
 
 Problems = Callable[[Any], list[str]]
 

@@ -21,8 +21,8 @@ import os
 import secrets
 import string
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Keys:
         self._account = account
         self._signing = held[SIGNING][1].encode()
         self._holders: tuple[Holder, ...] = ()
+        self._is_over: Callable[[str], bool] = lambda _: False
         self._take(held)
 
     @classmethod
@@ -113,6 +114,10 @@ class Keys:
         self._holders = tuple(holders)
         self._index()
 
+    def over(self, is_over: Callable[[str], bool]) -> None:
+        """`is_over(event stream)` says whether a job has ended: its session has expired then."""
+        self._is_over = is_over
+
     def find(self, key_id: str, token: str | None = None) -> AccessKey | None:
         """The key of that id, or None. `token` is the session token that came with it."""
         if token and key_id.startswith(_SESSION_PREFIX):
@@ -146,6 +151,8 @@ class Keys:
             return None
         name, role, *more = _content(body)
         key = self._temporary(body) if more else self.session(name, role)
+        if key is not None and not more and self._is_over(name):
+            key = replace(key, expires=0.0)
         return key if key is not None and key.id == key_id else None
 
     def _temporary(self, body: str) -> AccessKey | None:

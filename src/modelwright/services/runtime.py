@@ -22,6 +22,8 @@ from modelwright.serving.router import (
     StreamedAnswer,
 )
 
+BODY_LIMIT = 25 << 20
+"""Bytes of a request that real-time endpoints take (page "Inference options")."""
 MESSAGE_LIMIT = 2048
 """Characters of a container's error that are passed on."""
 
@@ -116,8 +118,10 @@ def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes
 
 @contextmanager
 def _errors(context: Context, parameters: Document) -> Iterator[None]:
-    """The router's errors as AWS's."""
+    """The router's errors as AWS's. A body that is too large is refused before it gets there."""
     name = parameters["EndpointName"]
+    if len(parameters["Body"]) > BODY_LIMIT:  # AWS's front says it: the code is the status
+        raise AwsError(f"HTTP content length exceeded {BODY_LIMIT} bytes.", code="413", status=413)
     try:
         yield
     except NoEndpoint:

@@ -102,18 +102,37 @@ async def _details(view: View, endpoint: Document) -> Document:
     config = await view.find("DescribeEndpointConfig", EndpointConfigName=endpoint["EndpointConfigName"])
     variants = {each["VariantName"]: each for each in (config or {}).get("ProductionVariants", [])}
     name, tab = endpoint["EndpointName"], view.argument("tab")
-    details: Document = {"config": config, "configured": variants, "streams": [], "log": None, "chosen": ""}
+    details: Document = {
+        "config": config,
+        "configured": variants,
+        "streams": [],
+        "log": None,
+        "chosen": "",
+        "containers": [],
+    }
     if tab == "logs":
         details["streams"] = await endpointlogs.streams(view, name)
         wanted = view.argument("stream")
         details["chosen"] = wanted if wanted in details["streams"] else next(iter(details["streams"]), "")
         if details["chosen"]:
             details["log"] = await endpointlogs.tail(view, name, details["chosen"])
+    if tab == "invoke" or view.request.method == "POST":
+        details["containers"] = await _directly_invoked(view, variants)
     if tab == "metrics":
         present = [variant["VariantName"] for variant in endpoint.get("ProductionVariants", [])]
         details["range"] = endpoint_metrics.chosen(view)
         details["charts"] = await endpoint_metrics.charts(view, name, present, details["range"])
     return details
+
+
+async def _directly_invoked(view: View, variants: Document) -> list[str]:
+    """The names of containers that a request must choose from."""
+    names: dict[str, None] = {}
+    for model_name in {variant.get("ModelName") for variant in variants.values()} - {None}:
+        model = await view.find("DescribeModel", ModelName=model_name) or {}
+        if model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
+            names |= dict.fromkeys(each["ContainerHostname"] for each in model["Containers"])
+    return list(names)
 
 
 async def _invoked(view: View, name: str) -> Document:
@@ -129,6 +148,7 @@ async def _invoked(view: View, name: str) -> Document:
     shown: Document = {
         "kind": "none", "text": "", "cut": False, "drawing": None, "image": "", "problem": "", "type": content_type,
         "typed": typed, "file": file_name, "accept": view.field("accept"), "variant": view.field("variant"),
+        "container": view.field("container"),
         "seconds": 0.0, "answered_by": "", "answer_type": "", "is_image": content_type.startswith("image/"),
     }  # fmt: skip
     began = time.monotonic()
@@ -136,6 +156,7 @@ async def _invoked(view: View, name: str) -> Document:
         answer = await view.call(
             "InvokeEndpoint", "sagemaker-runtime", EndpointName=name, Body=body, ContentType=content_type,
             Accept=shown["accept"].strip() or None, TargetVariant=shown["variant"] or None,
+            TargetContainerHostname=shown["container"] or None,
         )  # fmt: skip
     except AwsError as error:
         return {**shown, "problem": error.message}

@@ -51,7 +51,7 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "Cancelled": ("idle", "Cancelled"),
     "Abandoned": ("bad", "Abandoned"),
     "CreateInProgress": ("run", "Creating"),
-    "CreateCompleted": ("ok", "Created"),
+    "CreateCompleted": ("ok", "Creation completed"),
     "CreateFailed": ("bad", "Could not be created"),
     "UpdateInProgress": ("run", "Updating"),
     "UpdateCompleted": ("ok", "Updated"),

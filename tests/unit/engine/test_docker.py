@@ -64,10 +64,13 @@ def left(build):
 
 
 def test_it_works(docker, context, build):
-    done = docker("build", "-t", "it:1", context)
+    done = docker("buildx", "build", "--cache-from", "first:0", "-t", "first:1", context)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Successfully tagged it:1" in done.stdout
-    assert "it" in docker("images").stdout
+    assert "Successfully tagged first:1" in done.stdout
+    assert "first " in docker("images").stdout
+    assert docker("image", "rm", "first:1").stdout == "Untagged: first:1\n"
+    assert "first " not in docker("images").stdout
+    assert "An image does not exist locally" in docker("rmi", "first:1").stderr
     until(lambda: not left(build))
 
 

@@ -142,3 +142,14 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_what_is_noted_is_told_to_who_looks_at_the_log(database, output):
+    told = []
+    shipper = LogShipper(database=database, runtime=output, now=lambda: 1_000.0, shipped=told.append)
+    shipper.note("group", "stream", ["one"])
+    shipper.note("group", "stream", [], "notebook-instance/a/1")
+    shipper.note("group", "stream", ["two"], "notebook-instance/a/1")
+    assert lines(database) == ["one", "two"]
+    assert told == ["notebook-instance/a/1"]
+    shipper.close()

@@ -165,6 +165,18 @@ def test_delete_takes_what_was_deployed_and_stored_first(run):
     assert (run.state.phase, run.state.status) == ("Gone", "DeleteCompleted")
 
 
+def test_what_is_deployed_while_it_is_deleted_goes_too(run):
+    run.becomes(STACK, "CREATE_COMPLETE")
+    run.fact("DeleteRequested")
+    run.account.statuses[DEPLOYED] = "CREATE_COMPLETE"
+    run.account.tags[DEPLOYED] = PLAN["Tags"]
+    run.becomes(STACK, "DELETE_COMPLETE")
+    assert run.account.statuses[DEPLOYED] == "DELETE_IN_PROGRESS"
+    assert run.state.status == "DeleteInProgress"
+    run.becomes(DEPLOYED, "DELETE_COMPLETE")
+    assert (run.state.phase, run.state.status) == ("Gone", "DeleteCompleted")
+
+
 def test_a_delete_that_fails_says_why_and_may_be_tried_again(run):
     run.becomes(STACK, "CREATE_COMPLETE")
     run.fact("DeleteRequested")

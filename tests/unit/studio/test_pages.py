@@ -344,6 +344,24 @@ def test_an_endpoint_its_variants_and_what_it_refuses(user):
     assert user.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Deleting"
 
 
+def test_a_container_is_chosen_where_they_are_invoked_directly(user):
+    endpoint(user)
+    assert 'name="container"' not in user.get("/endpoints/pose?tab=invoke").text
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+    containers = [{"Image": image, "ContainerHostname": host} for host in ("boxes", "points")]
+    user.call(
+        "CreateModel", ModelName="several", Containers=containers, InferenceExecutionConfig={"Mode": "Direct"},
+        ExecutionRoleArn=ROLE,
+    )  # fmt: skip
+    variant = {"VariantName": "v", "ModelName": "several", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    user.call("CreateEndpointConfig", EndpointConfigName="several", ProductionVariants=[variant])
+    user.call("CreateEndpoint", EndpointName="several", EndpointConfigName="several")
+    page = user.get("/endpoints/several?tab=invoke").text
+    assert "<option>boxes</option><option>points</option>" in page
+    answer = user.post("/endpoints/several", text="{}", container="points").text
+    assert "<option selected>points</option>" in answer
+
+
 def test_an_endpoints_metrics(user):
     endpoint(user)
     empty = user.get("/endpoints/pose?tab=metrics").text

@@ -102,7 +102,17 @@ def test_an_admin_is(admin, version, call):
 
 def test_a_viewer_is_offered_nothing_that_changes(person, version, call):
     viewer = person("viewer")
-    for path in ("/", "/models/Group/1", "/data", "/data/data", "/pipelines", "/settings", "/audit"):
+    for path in (
+        "/",
+        "/models/Group/1",
+        "/data",
+        "/data/data",
+        "/pipelines",
+        "/projects",
+        "/notebooks",
+        "/settings",
+        "/audit",
+    ):
         answer = viewer.get(path)
         assert answer.status_code == 200, path
         forms = re.findall(r'<form method="post"[^>]*>', answer.text)

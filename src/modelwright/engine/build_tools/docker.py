@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 ROOT = Path(os.environ.get("MODELWRIGHT_BUILD", "/codebuild")) / "docker"
 VERSION = "27.0.0"
-KNOWN = ("build", "tag", "push", "pull", "login", "logout", "images", "inspect", "info", "version")
+KNOWN = ("build", "tag", "push", "pull", "login", "logout", "images", "rmi", "inspect", "info", "version")
 _WAIT = 120.0
 """Seconds that a server which was restarted may need."""
 
@@ -39,10 +39,13 @@ def main(words: list[str]) -> int:
         ["image", "push"],
         ["image", "pull"],
         ["image", "inspect"],
+        ["image", "tag"],
     ):
         words = words[1:]
     elif words[:2] == ["image", "ls"]:
         words = ["images", *words[2:]]
+    elif words[:2] == ["image", "rm"]:
+        words = ["rmi", *words[2:]]
     verb = words[0]
     if verb not in KNOWN:
         fail(f"'docker {verb}' is not supported: builds of Modelwright have {', '.join(KNOWN)}.")
@@ -57,9 +60,10 @@ def _build(words: list[str]) -> None:
     parser.add_argument("--target")
     parser.add_argument("--platform")
     parser.add_argument("--no-cache", action="store_true")
+    parser.add_argument("--push", action="store_true")
     for harmless in ("--pull", "--rm", "--force-rm", "--quiet", "-q", "--load"):
         parser.add_argument(harmless, action="store_true")
-    for harmless in ("--progress", "--network", "--provenance"):
+    for harmless in ("--progress", "--network", "--provenance", "--cache-from", "--cache-to"):
         parser.add_argument(harmless)
     parser.add_argument("context")
     given = parser.parse_args(words)
@@ -100,6 +104,8 @@ def _build(words: list[str]) -> None:
         )
     finally:
         archive.unlink(missing_ok=True)
+    for tag in given.tag if given.push else ():
+        _push([tag])
 
 
 def _tag(words: list[str]) -> None:
@@ -168,6 +174,14 @@ def _images(words: list[str]) -> None:
         identity = image["digest"].removeprefix("sha256:")[:12]
         repository, _, tag = image["name"].rpartition(":")
         print(identity if given.quiet else f"{repository:<60} {tag:<20} {identity:<14} {image['size']}B")
+
+
+def _rmi(words: list[str]) -> None:
+    parser = _Parser("rmi")
+    parser.add_argument("-f", "--force", action="store_true")
+    parser.add_argument("image", nargs="+")
+    for image in parser.parse_args(words).image:
+        ask(verb="untag", image=image)
 
 
 def _inspect(words: list[str]) -> None:

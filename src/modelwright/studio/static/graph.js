@@ -47,7 +47,11 @@
   const began = performance.now();
   window.dagre.layout(layout);
   section.dataset.layout = String(Math.round(performance.now() - began));
-  const whole = { width: layout.graph().width || 1, height: layout.graph().height || 1 };
+  // dagre's own size leaves out how far its edges reach.
+  const reach = layout.edges().flatMap((edge) => layout.edge(edge).points.map((point) => point.x));
+  const left = Math.min(0, ...reach.map((x) => x - 12));
+  const right = Math.max(layout.graph().width || 1, ...reach.map((x) => x + 12));
+  const whole = { left, width: right - left, height: layout.graph().height || 1 };
 
   // Drawing
 
@@ -99,7 +103,7 @@
     nodes.set(node.name, { node, group, title, glyph, small, place });
     group.addEventListener("focus", () => { if (group.matches(":focus-visible")) reveal(place); });
   }
-  map.setAttribute("viewBox", `0 0 ${whole.width} ${whole.height}`);
+  map.setAttribute("viewBox", `${whole.left} 0 ${whole.width} ${whole.height}`);
   const frame = make("rect", { class: "window" }, map);
 
   // States
@@ -137,7 +141,8 @@
     frame.setAttribute("y", -at.y / at.k);
     frame.setAttribute("width", w / at.k);
     frame.setAttribute("height", h / at.k);
-    const all = -at.x <= 0 && -at.y <= 0 && at.x + whole.width * at.k <= w && at.y + whole.height * at.k <= h;
+    const begin = at.x + whole.left * at.k;
+    const all = begin >= 0 && at.y >= 0 && begin + whole.width * at.k <= w && at.y + whole.height * at.k <= h;
     map.toggleAttribute("hidden", all);
   }
 
@@ -146,7 +151,7 @@
     const top = 46;
     at.k = Math.min(1.15, w / whole.width, (h - top) / whole.height);
     if (at.k < 0.3) at.k = 0.3; // too many to be read at once: begin at the top, the small map shows the rest
-    at.x = (w - whole.width * at.k) / 2;
+    at.x = (w - whole.width * at.k) / 2 - whole.left * at.k;
     at.y = Math.max(top, (h + top - whole.height * at.k) / 2);
     fitted = true;
     apply();
@@ -155,7 +160,7 @@
   function fitAll() {
     const { width: w, height: h } = size();
     at.k = Math.min(1.15, w / whole.width, h / whole.height);
-    at.x = (w - whole.width * at.k) / 2;
+    at.x = (w - whole.width * at.k) / 2 - whole.left * at.k;
     at.y = (h - whole.height * at.k) / 2;
     fitted = true;
     apply();

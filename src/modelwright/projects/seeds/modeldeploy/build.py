@@ -32,13 +32,18 @@ def main() -> None:
 
 
 def newest_approved(client: Any, group: str) -> dict[str, Any]:
-    found = client.list_model_packages(
-        ModelPackageGroupName=group,
-        ModelApprovalStatus="Approved",
-        SortBy="CreationTime",
-        SortOrder="Descending",
-        MaxResults=1,
-    )["ModelPackageSummaryList"]
+    try:
+        found = client.list_model_packages(
+            ModelPackageGroupName=group,
+            ModelApprovalStatus="Approved",
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            MaxResults=1,
+        )["ModelPackageSummaryList"]
+    except client.exceptions.ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        sys.exit(f"There is no model package group {group} yet: register a version in it and approve it.")
     if not found:
         sys.exit(f"There is no approved version of {group} yet: approve one, and this pipeline starts by itself.")
     return client.describe_model_package(ModelPackageName=found[0]["ModelPackageArn"])
