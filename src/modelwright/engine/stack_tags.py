@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelwright.errors import AwsError
+from modelwright.errors import AwsError, ValidationException
 
 Act = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
 Tags = Mapping[str, str]
+
+
+def check_tags(properties: Mapping[str, Any]) -> None:
+    """Raises ValidationException for what can't be a resource's tags."""
+    tags = properties.get("Tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, Mapping) and "Key" in tag for tag in tags):
+        raise ValidationException("Model validation failed (#/Tags: a list of objects with Key and Value is needed)")
 
 
 def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:

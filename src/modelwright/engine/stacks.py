@@ -16,6 +16,7 @@ from typing import Any
 from modelwright.engine import stack_types
 from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.stack_kinds import ROWS
+from modelwright.engine.stack_tags import check_tags
 from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Work
@@ -183,13 +184,21 @@ class Stacks:
         if old is not None and old.type != kind:
             raise ValidationException("Update of resource type is not permitted.")
         given = properties.get(rules.name)
+        if isinstance(given, list | dict) or given == "":
+            raise ValidationException(f"Value of property {rules.name} must be of type String")
+        if rules.tags:
+            check_tags(properties)
         changed = {
             key
             for key in {*properties, *(old.properties if old else {})}
             if not old or properties.get(key) != old.properties.get(key)
         }
         action = "Create" if old is None or changed & rules.fixed else "Update" if changed else "Keep"
-        name = given or (_name(state, task) if action == "Create" or old is None else old.name)
+        name = (
+            as_text(given)
+            if given is not None
+            else (_name(state, task) if action == "Create" or old is None else old.name)
+        )
         if rules.lower:
             name = name.lower()
         if action == "Create" and old is not None and name == old.name:
@@ -361,6 +370,9 @@ def _outputs(state: Stack) -> list[dict[str, Any]]:
         if made.get("Description"):
             one["Description"] = made["Description"]
         if made.get("Export"):
-            one["ExportName"] = made["Export"]["Name"]
+            name = made["Export"]["Name"]
+            if isinstance(name, list | dict) or name in ("", None):
+                raise ValidationException(f"Template format error: the export's name of the output {key} is no string.")
+            one["ExportName"] = as_text(name)
         found.append(one)
     return found

@@ -46,6 +46,8 @@ def reduce(value: Any, scope: Scope) -> Any:
             return scope.attributes.get(attribute(argument), value)
         if function == "Fn::Sub":
             return _sub(argument, scope)
+        if function not in FUNCTIONS:
+            raise template_error(f"{function} can't be used here.")
         argument = reduce(argument, scope)
         return {function: argument} if is_open(argument) else FUNCTIONS[function](argument, scope)
     if isinstance(value, Mapping):
@@ -154,6 +156,8 @@ def _zones(argument: Any, scope: Scope) -> list[str]:
 
 
 def _cidr(argument: Any, _: Scope) -> list[str]:
+    if not isinstance(argument, list) or not argument or not isinstance(argument[0], str):
+        raise template_error("Fn::Cidr takes a list: an address block, a number of blocks, and their bits.")
     try:
         block, count = ipaddress.ip_network(argument[0]), int(argument[1])
         bits = int(argument[2]) if len(argument) > 2 else 8

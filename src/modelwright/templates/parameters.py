@@ -47,6 +47,7 @@ def declaration(name: str, value: Any) -> Declaration:
     default = value.get("Default")
     if isinstance(default, list | dict):
         raise template_format(f"[/Parameters/{name}] Every Default member must be a string.")
+    _check_constraints(name, value)
     declared = Declaration(
         name=name,
         type=kind,
@@ -58,6 +59,26 @@ def declaration(name: str, value: Any) -> Declaration:
     if declared.default is not None:
         check(declared, declared.default)
     return declared
+
+
+def _check_constraints(name: str, value: Mapping[str, Any]) -> None:
+    """Raises TemplateError for a constraint that could never be asked."""
+    place = f"[/Parameters/{name}]"
+    allowed = value.get("AllowedValues", [])
+    if not isinstance(allowed, list) or any(isinstance(each, list | dict) or each is None for each in allowed):
+        raise template_format(f"{place} Every AllowedValues member must be a list of values.")
+    for member in ("MinLength", "MaxLength", "MinValue", "MaxValue"):
+        given = value.get(member, 0)
+        whole = member.endswith("Length")
+        if isinstance(given, list | dict | bool) or not (
+            as_text(given).isdigit() if whole else _is_number(as_text(given))
+        ):
+            raise template_format(f"{place} {member} must be a {'whole ' if whole else ''}number.")
+    pattern = value.get("AllowedPattern", "")
+    try:
+        re.compile(pattern if isinstance(pattern, str) else "(")
+    except re.error as error:
+        raise template_format(f"{place} AllowedPattern is not a regular expression: {error}.") from None
 
 
 def values_of(declared: Mapping[str, Declaration], given: Mapping[str, str]) -> dict[str, str]:
@@ -100,6 +121,8 @@ def _problem(declared: Declaration, value: str) -> str:
             return f"must contain at least {limits['MinLength']} characters"
         if "MaxLength" in limits and len(item) > int(limits["MaxLength"]):
             return f"must contain at most {limits['MaxLength']} characters"
+        if "Number" not in declared.type:
+            continue
         if "MinValue" in limits and float(item) < float(limits["MinValue"]):
             return f"must be a number not less than {limits['MinValue']}"
         if "MaxValue" in limits and float(item) > float(limits["MaxValue"]):

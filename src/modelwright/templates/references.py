@@ -32,8 +32,8 @@ def walk(value: Any, *, conditions: bool = False) -> Iterator[tuple[str, Any]]:
         return
     if function is not None:
         yield function, value[function]
-        value = value[function]
-        conditions = conditions or function == "Fn::If"
+        yield from walk(value[function], conditions=conditions or function == "Fn::If")
+        return
     if isinstance(value, Mapping):
         for item in value.values():
             yield from walk(item, conditions=conditions)

@@ -229,8 +229,8 @@ def _output(name: str, value: Any) -> Mapping[str, Any]:
         raise template_format(f"{place} Every Description member must be a string.")
     if "Condition" in value and not isinstance(value["Condition"], str):
         raise template_format(f"{place} Every Condition member must be a string.")
-    export = value.get("Export")
-    if export is not None and (not isinstance(export, dict) or set(export) != {"Name"}):
+    export = value.get("Export", {"Name": ""})
+    if not isinstance(export, dict) or set(export) != {"Name"} or export["Name"] is None:
         raise template_format(f"{place} Export must be an object with a Name.")
     return value
 
@@ -302,7 +302,9 @@ def _check_conditions(template: Template) -> None:
             )
         missing = set()
         for function, argument in walk(value, conditions=True):
-            if function == "Ref" and argument not in known:
+            if function == "Fn::If" or function not in (*FUNCTIONS, *CONDITION_FUNCTIONS, "Condition"):
+                raise template_error(f"{function} can't be used in the Conditions of a template: see {name}.")
+            if function == "Ref" and (not isinstance(argument, str) or argument not in known):
                 missing.add(str(argument))
             elif function == "Fn::GetAtt":
                 missing.add(attribute(argument)[0])
@@ -318,7 +320,7 @@ def _check_conditions(template: Template) -> None:
 
 
 def _check_condition(template: Template, name: Any, where: str) -> None:
-    if name is not None and name not in template.conditions:
+    if name is not None and (not isinstance(name, str) or name not in template.conditions):
         raise template_format(f"Unresolved condition dependency {name} in {where} of the template")
 
 

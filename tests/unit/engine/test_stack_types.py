@@ -236,3 +236,21 @@ def test_a_package_group_with_a_policy(cloud):
     with pytest.raises(AwsError, match="has no resource policy"):
         there()
     fine(cloud.delete("s"))
+
+
+@pytest.mark.parametrize(
+    ("properties", "text"),
+    [
+        ({"LogGroupName": ["/a"]}, "LogGroupName must be of type String"),
+        ({"LogGroupName": ""}, "LogGroupName must be of type String"),
+        ({"LogGroupName": "/a", "Tags": ["a"]}, "#/Tags"),
+        ({"LogGroupName": "/a", "Tags": {"a": "b"}}, "#/Tags"),
+        ({"LogGroupName": "/a", "RetentionInDays": "many"}, "must be of type Number"),
+    ],
+)
+def test_values_of_the_wrong_kind(cloud, properties, text):
+    stack = cloud.create("s", template(A=of("AWS::Logs::LogGroup", **properties)))
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert text in str(cloud.reasons("s"))
+    assert "InternalFailure" not in str(cloud.reasons("s"))
+    assert cloud.groups() == []

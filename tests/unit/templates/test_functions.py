@@ -148,6 +148,20 @@ def test_what_resources_have_to_tell_waits_for_them():
     assert reduce(left, known) == "/o/arn/x/oy"
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"Fn::Base64": {"Ref": "O"}},
+        {"Fn::Length": {"Fn::GetAtt": ["O", "Arn"]}},
+        {"Fn::ToJsonString": {"a": {"Ref": "O"}}},
+        {"Fn::Base64": {"Fn::Sub": "${O}"}},
+        {"Fn::Select": [0, {"Fn::Split": ["/", {"Ref": "O"}]}]},
+    ],
+)
+def test_a_reference_is_found_wherever_it_is(expression):
+    assert made(expression)["Resources"]["G"]["After"] == ["O"]
+
+
 def test_conditions_choose_resources_and_outputs():
     resources = {
         "A": {"Type": "AWS::Logs::LogGroup", "Condition": "Yes"},

@@ -67,6 +67,12 @@ def test_what_is_not(text, declared, problem):
         ({"Type": "String", "Default": {"a": 1}}, "Default member must be a string"),
         ({"Type": "Number", "Default": "a"}, "must be a number"),
         ("String", "must be an object"),
+        ({"Type": "String", "AllowedPattern": "["}, "AllowedPattern is not a regular expression"),
+        ({"Type": "String", "AllowedPattern": 5}, "AllowedPattern is not a regular expression"),
+        ({"Type": "String", "AllowedValues": "a"}, "Every AllowedValues member must be a list"),
+        ({"Type": "String", "AllowedValues": [["a"]]}, "Every AllowedValues member must be a list"),
+        ({"Type": "String", "MinLength": "a"}, "MinLength must be a whole number"),
+        ({"Type": "Number", "MaxValue": None}, "MaxValue must be a number"),
     ],
 )
 def test_what_can_not_be_declared(declared, problem):

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelwright.templates import plan
@@ -122,25 +122,50 @@ def test_any_text_is_read_or_refused(anything):
         parse(anything)
 
 
-WORDS = st.sampled_from(
-    ["Ref", "Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::Join", "Fn::Select", "Fn::Cidr", "Condition", "Type", "G", "A"]
+ODD = st.sampled_from(
+    ["a", "[", "5", "G", "C", 5, -1, 2.5, True, None, ["a"], ["G"], {"a": 1}, {"Ref": "G"}, "${P}", []]
 )
-ODD = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 300) | st.sampled_from(["", "G", "${G}", "${", "G.Arn", "AWS::Region"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=2),
-    max_leaves=8,
+MEMBERS = {
+    "Parameters": ("Default", "AllowedValues", "AllowedPattern", "MinLength", "MaxLength", "MinValue", "NoEcho"),
+    "Resources": ("DependsOn", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Metadata"),
+    "Outputs": ("Description", "Export", "Condition"),
+}
+FUNCTIONS = st.sampled_from(
+    ["Ref", "Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::Join", "Fn::Select", "Fn::Cidr", "Fn::Split", "Fn::FindInMap"]
+)
+VALUES = st.recursive(
+    ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FUNCTIONS, inner, max_size=1), max_leaves=6
 )
 
 
-@given(ODD, ODD, ODD)
-def test_no_template_breaks_it(properties, condition, output):
+def odd(section, start):
+    """A section's member that begins well."""
+    return st.dictionaries(st.sampled_from(MEMBERS[section]), ODD, max_size=2).map(lambda more: {**start, **more})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    odd("Parameters", {"Type": "String"}) | odd("Parameters", {"Type": "List<Number>"}),
+    odd("Resources", GROUP),
+    odd("Outputs", {"Value": {"Ref": "G"}}),
+    VALUES,
+    VALUES,
+)
+def test_no_template_breaks_it(parameter, resource, output, value, condition):
     """Whatever the parts are: a plan or an error with a text, never another exception."""
-    body = json.dumps(
-        {
-            "Conditions": {"C": condition},
-            "Resources": {"G": {**GROUP, "Properties": {"LogGroupName": properties}}, "A": GROUP},
-            "Outputs": {"O": {"Value": output}},
-        }
-    )
+    body = {
+        "Parameters": {"P": parameter},
+        "Conditions": {"C": {"Fn::Equals": [condition, "a"]}},
+        "Resources": {"G": GROUP, "A": {**resource, "Properties": {"LogGroupName": value}}},
+        "Outputs": {"O": output},
+    }
     with suppress(TemplateError):
-        plan.make(parse(body), {}, account="1", region="r", stack_id="arn:1", stack_name="s", imports=lambda name: name)
+        plan.make(
+            parse(json.dumps(body)),
+            {"P": "a"},
+            account="1",
+            region="r",
+            stack_id="arn:1",
+            stack_name="s",
+            imports=lambda name: name,
+        )
