@@ -131,7 +131,7 @@ def test_start_watch_read_approve(page, server, pipeline):
 
     page.goto(f"{server.url}/studio/")
     page.get_by_role("link", name="Poses · version 1").click()
-    page.get_by_text("metrics.mAP50").wait_for()
+    page.get_by_role("rowheader", name="mAP50").first.wait_for()
     page.get_by_role("link", name="from-studio").wait_for()
     page.get_by_label("Approved").check()
     page.get_by_label("Comment").fill("good enough")

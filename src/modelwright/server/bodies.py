@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
 from typing import Any
 
 from modelwright.errors import AwsError
@@ -69,19 +69,50 @@ class Incoming:
 
     async def piece(self) -> bytes:
         """What has come since the last call. Raises AwsError when nothing comes for long, Disconnected."""
+        receiving = self._receive().__await__()
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                message = await self._receive()
-        except TimeoutError:
-            raise AwsError(
-                "Your socket connection to the server was not read from or written to within the timeout period.",
-                code="RequestTimeout",
-            ) from None
+            waiting = next(receiving)
+        except StopIteration as done:  # it is there already, as mostly: that needs no timer
+            message = done.value
+        else:
+            message = await self._waited(_Rest(receiving, waiting))
         if message["type"] == "http.disconnect":
             raise Disconnected
         self.ended = not message.get("more_body", False)
         body: bytes = message.get("body", b"")
         return body
+
+    async def _waited(self, rest: Awaitable[MutableMapping[str, Any]]) -> MutableMapping[str, Any]:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                return await rest
+        except TimeoutError:
+            raise AwsError(
+                "Your socket connection to the server was not read from or written to within the timeout period.",
+                code="RequestTimeout",
+            ) from None
+
+
+class _Rest:
+    """What is left of an awaitable that was begun and waits for something: `await` it as if it had not been begun."""
+
+    def __init__(self, begun: Generator[Any, Any, MutableMapping[str, Any]], waiting: Any) -> None:
+        self._begun = begun
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[Any, Any, MutableMapping[str, Any]]:
+        waiting = self._waiting
+        while True:
+            try:
+                try:
+                    value = yield waiting
+                except BaseException as error:
+                    waiting = self._begun.throw(error)
+                else:
+                    waiting = self._begun.send(value)
+            except StopIteration as done:
+                result: MutableMapping[str, Any] = done.value
+                return result
 
 
 class Trailers:

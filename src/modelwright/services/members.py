@@ -46,6 +46,12 @@ _NEW = Rule("refused", "Leave it out.")
 
 def check_members(operation: str, table: Table, parameters: Mapping[str, Any]) -> None:
     """Raises UnsupportedOperation naming the first member that can't be honoured."""
+    for name in parameters:
+        entry = table.get(name)
+        if not isinstance(entry, Rule) or entry.fate == "refused":
+            break
+    else:
+        return  # the ordinary call: plain members, all of them fine
     for path, rule, value in _walk(table, parameters, ""):
         if rule.fate == "refused" and value not in rule.accepts:
             raise UnsupportedOperation.member(operation, _describe(path, value, rule), rule.why)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from modelwright.arns import Arn
@@ -58,10 +56,12 @@ class Runtime:
     @operation("InvokeEndpoint", members=MEMBERS)
     async def invoke(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer. Raises ValidationError, ServiceUnavailable, and ModelError for the container's own."""
-        with _errors(context, parameters):
+        try:
             answer = await self._router.invoke(
                 *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
             )
+        except _FAILURES as error:
+            raise _failure(context, parameters, error) from None
         if not 200 <= answer.status < 300:
             raise _refusal(context, parameters, answer)
         return {"Body": answer.body, **_told(answer)}
@@ -69,10 +69,12 @@ class Runtime:
     @operation("InvokeEndpointWithResponseStream", members=STREAM_MEMBERS)
     async def invoke_with_response_stream(self, context: Context, parameters: dict[str, Any]) -> Document:
         """The model's answer as it comes. Errors before its beginning are those of InvokeEndpoint."""
-        with _errors(context, parameters):
+        try:
             answer = await self._router.stream(
                 *_asked(parameters), inference=parameters.get("InferenceId", ""), began=context.received
             )
+        except _FAILURES as error:
+            raise _failure(context, parameters, error) from None
         if isinstance(answer, StreamedAnswer):
             return {"Body": _Events(answer), **_told(answer)}
         raise _refusal(context, parameters, answer)
@@ -107,6 +109,9 @@ class _Events:
 
 
 def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes, str | None]:
+    """What the router wants to know. A body that is too large is refused before it gets there."""
+    if len(parameters["Body"]) > BODY_LIMIT:  # AWS's front says it: the code is the status
+        raise AwsError(f"HTTP content length exceeded {BODY_LIMIT} bytes.", code="413", status=413)
     return (
         parameters["EndpointName"],
         parameters.get("TargetVariant"),
@@ -116,40 +121,35 @@ def _asked(parameters: Document) -> tuple[str, str | None, dict[str, str], bytes
     )
 
 
-@contextmanager
-def _errors(context: Context, parameters: Document) -> Iterator[None]:
-    """The router's errors as AWS's. A body that is too large is refused before it gets there."""
+_FAILURES = (NoEndpoint, NoVariant, NoContainer, NoReplica, TimeoutError, Broken)
+
+
+def _failure(context: Context, parameters: Document, error: Exception) -> AwsError:
+    """The router's error as AWS's."""
     name = parameters["EndpointName"]
-    if len(parameters["Body"]) > BODY_LIMIT:  # AWS's front says it: the code is the status
-        raise AwsError(f"HTTP content length exceeded {BODY_LIMIT} bytes.", code="413", status=413)
-    try:
-        yield
-    except NoEndpoint:
-        raise AwsError(f"Endpoint {name} of account {context.account} not found.", code="ValidationError") from None
-    except NoVariant as error:
-        raise AwsError(
-            f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}.",
-            code="ValidationError",
-        ) from None
-    except NoContainer as error:
-        raise AwsError(f"Endpoint {name}: {error}.", code="ValidationError") from None
-    except NoReplica:
-        raise AwsError(
-            f"No instance of endpoint {name} takes requests at this moment; its log group "
-            f"/aws/sagemaker/Endpoints/{name} says why.",
-            code="ServiceUnavailable",
-            status=503,
-        ) from None
-    except TimeoutError as error:
-        container = error.container if isinstance(error, Late) else "primary"
-        text = (
-            f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
-            "of the container, resolve the issue, and try again."
-        )
-        raise _model_error(context, name, 0, text, container) from None
-    except Broken as error:
-        text = f"The container gave no proper answer: {error}"
-        raise _model_error(context, name, 0, text, error.container) from None
+    match error:
+        case NoEndpoint():
+            return AwsError(f"Endpoint {name} of account {context.account} not found.", code="ValidationError")
+        case NoVariant():
+            text = f"Variant {parameters['TargetVariant']} not found for endpoint {name}; it has {error}."
+            return AwsError(text, code="ValidationError")
+        case NoContainer():
+            return AwsError(f"Endpoint {name}: {error}.", code="ValidationError")
+        case NoReplica():
+            text = (
+                f"No instance of endpoint {name} takes requests at this moment; its log group "
+                f"/aws/sagemaker/Endpoints/{name} says why."
+            )
+            return AwsError(text, code="ServiceUnavailable", status=503)
+        case Broken():
+            text = f"The container gave no proper answer: {error}"
+            return _model_error(context, name, 0, text, error.container)
+    container = error.container if isinstance(error, Late) else "primary"
+    text = (
+        f"Your invocation timed out while waiting for a response from container {container}. Review the latency "
+        "of the container, resolve the issue, and try again."
+    )
+    return _model_error(context, name, 0, text, container)
 
 
 def _refusal(context: Context, parameters: Document, answer: Answer) -> AwsError:
