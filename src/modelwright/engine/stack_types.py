@@ -17,7 +17,10 @@ Act = Callable[[str, str, Mapping[str, Any]], dict[str, Any]]
 Read = Callable[[str, str], bytes]
 """(bucket, key) -> content."""
 
-GONE = ("Could not find", "does not exist", "DoesNotExist", "NoSuch", "NotFound", "cannot be found", "not be found")
+GONE = (
+    *("Could not find", "does not exist", "DoesNotExist", "NoSuch", "NotFound", "cannot be found", "not be found"),
+    "failed to satisfy constraint",  # what can't be a name is nobody's
+)
 EXISTS = ("already exist", "AlreadyExist", "NameExists", "already own", "AlreadyOwned")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from modelwright.engine import stack_types
 from modelwright.engine.behalf import on_behalf_of
 from modelwright.engine.stack_kinds import ROWS
-from modelwright.engine.stack_tags import check_tags
+from modelwright.engine.stack_shapes import check_shape
 from modelwright.engine.stack_types import Read, Row, Unchangeable
 from modelwright.engine.values import Call
 from modelwright.engine.worker import Work
@@ -186,8 +186,7 @@ class Stacks:
         given = properties.get(rules.name)
         if isinstance(given, list | dict) or given == "":
             raise ValidationException(f"Value of property {rules.name} must be of type String")
-        if rules.tags:
-            check_tags(properties)
+        check_shape(kind, properties, tags=rules.tags)
         changed = {
             key
             for key in {*properties, *(old.properties if old else {})}

@@ -55,12 +55,6 @@ def evaluate(expression: str, names: Names) -> Value:
     return value
 
 
-def references(expression: str) -> list[str]:
-    """The ids that stand in it. Raises Wrong."""
-    tokens = _tokens(expression)
-    return [text for kind, text in tokens if kind == "name" and text[0].islower()]
-
-
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
     r"|(?P<text>\"[^\"]*\"|'[^']*')|(?P<sign>==|!=|<=|>=|&&|\|\||[-+*/^(),<>\[\]]))"

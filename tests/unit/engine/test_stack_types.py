@@ -239,6 +239,27 @@ def test_a_package_group_with_a_policy(cloud):
 
 
 @pytest.mark.parametrize(
+    ("kind", "properties", "text"),
+    [
+        ("AWS::IAM::Policy", {"PolicyName": 1, "PolicyDocument": ALLOW, "Roles": ["r"]}, "#/PolicyName: a string"),
+        ("AWS::IAM::Policy", {"PolicyName": "p", "PolicyDocument": ALLOW, "Roles": [["r"]]}, "#/Roles/0: a string"),
+        ("AWS::IAM::Policy", {"PolicyName": "a b", "PolicyDocument": ALLOW, "Roles": ["r"]}, "failed to satisfy"),
+        ("AWS::S3::Bucket", {"BucketName": "b", "PublicAccessBlockConfiguration": True}, "an object is needed"),
+        ("AWS::S3::Bucket", {"BucketName": "bad_name!"}, "The specified bucket is not valid"),
+        ("AWS::S3::Bucket", {"BucketName": "b", "Tags": [{"Value": "a"}]}, "#/Tags/0/Key: a string is needed"),
+        ("AWS::SageMaker::CodeRepository", {"CodeRepositoryName": "c", "GitConfig": "x"}, "#/GitConfig: an object"),
+        ("AWS::Events::Rule", {"EventPattern": {"source": ["a"]}, "Targets": None}, "#/Targets: a list"),
+    ],
+)
+def test_other_types_of_the_wrong_kind(cloud, kind, properties, text):
+    """They fail before anything is made: so there is nothing whose deletion could fail too."""
+    stack = cloud.create("s", template(A=of(kind, **properties)), **NAMED)
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE", cloud.reasons("s")
+    assert text in str(cloud.reasons("s"))
+    assert "InternalFailure" not in str(cloud.reasons("s"))
+
+
+@pytest.mark.parametrize(
     ("properties", "text"),
     [
         ({"LogGroupName": ["/a"]}, "LogGroupName must be of type String"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelwright.metrics.expressions import FUNCTIONS, Empty, Names, TimeSeries, Unknown, Wrong, evaluate, references
+from modelwright.metrics.expressions import FUNCTIONS, Empty, Names, TimeSeries, Unknown, Wrong, evaluate
 
 TIMES = (0, 60, 120)
 SERIES = {
@@ -106,10 +106,6 @@ def test_what_is_not_here_is_named(expression):
 def test_of_nothing_there_is_no_sum():
     with pytest.raises(Empty):
         value("SUM(none)")
-
-
-def test_references():
-    assert references("SUM(a) / b1 + 2") == ["a", "b1"]
 
 
 @given(st.text(alphabet="ab 0123456789.+-*/^(),[]<>=!'\"SUMAVGIFLxe", max_size=25))
