@@ -230,7 +230,7 @@ def _deployments(home):
         {**endings, "ApproveDeployment": "Looks right on the photos of the hall", "DeployResourcesProd": (81, {})},
     )
     home.clock.time = NOW - 1500
-    home.deployments("StartPipelineExecution", name="pose-deploy")
+    home.deployments("StartPipelineExecution", name="pose-deploy", clientRequestToken="release")
     home.release("pose-deploy", endings)
     broken = {
         "code": "StackRollback",
