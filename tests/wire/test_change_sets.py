@@ -77,6 +77,8 @@ def test_the_command_line_deploys(aws, server, cloud, name, tmp_path):
     assert server.client("logs").list_tags_log_group(logGroupName=f"/{name}/log")["tags"] == {"team": "pose"}
 
     assert "No changes to deploy" in aws(*words, *named, "--no-fail-on-empty-changeset")
+    for left in cloud.list_change_sets(StackName=name)["Summaries"]:  # the CLI names them by the second
+        cloud.delete_change_set(ChangeSetName=left["ChangeSetId"])
     assert "No changes to deploy" in aws(*words, *named, "--fail-on-empty-changeset", fails=True)
     assert "Successfully created/updated stack" in aws(*words, "--parameter-overrides", "Days=7")
     stack = cloud.describe_stacks(StackName=name)["Stacks"][0]
