@@ -62,6 +62,12 @@ def aws(server, tmp_path):
     return run
 
 
+def forget_change_sets(cloud, stack):
+    """The CLI names them by the second, and two of a name collide."""
+    for left in cloud.list_change_sets(StackName=stack)["Summaries"]:
+        cloud.delete_change_set(ChangeSetName=left["ChangeSetId"])
+
+
 def test_the_command_line_deploys(aws, server, cloud, name, tmp_path):
     (tmp_path / "t.yml").write_text(TEMPLATE)
     words = ("deploy", "--template-file", "t.yml", "--stack-name", name)
@@ -77,9 +83,9 @@ def test_the_command_line_deploys(aws, server, cloud, name, tmp_path):
     assert server.client("logs").list_tags_log_group(logGroupName=f"/{name}/log")["tags"] == {"team": "pose"}
 
     assert "No changes to deploy" in aws(*words, *named, "--no-fail-on-empty-changeset")
-    for left in cloud.list_change_sets(StackName=name)["Summaries"]:  # the CLI names them by the second
-        cloud.delete_change_set(ChangeSetName=left["ChangeSetId"])
+    forget_change_sets(cloud, name)
     assert "No changes to deploy" in aws(*words, *named, "--fail-on-empty-changeset", fails=True)
+    forget_change_sets(cloud, name)
     assert "Successfully created/updated stack" in aws(*words, "--parameter-overrides", "Days=7")
     stack = cloud.describe_stacks(StackName=name)["Stacks"][0]
     assert stack["StackStatus"] == "UPDATE_COMPLETE"
