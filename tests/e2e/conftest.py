@@ -18,7 +18,7 @@ def home(tmp_path_factory):
         pytest.skip("the SDK's environment is missing: scripts/install all")
     home = tmp_path_factory.mktemp("home")
     yield home
-    modelwright("down", home=home)
+    modelwright("down", "--endpoints", home=home)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.conftest import modelwright, notebook
+from e2e.conftest import modelwright
 
 STEPS = ["PoseTrain", "PoseEval", "PoseMAPCondition", "PoseModel-RepackModel-0", "PoseModel-RegisterModel"]
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "coco8-pose.zip"
@@ -70,15 +70,3 @@ def test_the_workshops_own_photographs_go_all_the_way(bad, demo):
     found = demo("--data", os.fspath(REAL_DATA), "--epochs", "1", "--image-size", "320", "--threshold", "0.9")
     assert found["PipelineExecutionStatus"] == "Succeeded"
     assert found["ModelPackageArn"] is None
-
-
-def test_the_third_notebook_cleans_up(bad, home, tmp_path):
-    """Last of all: it ends what the other tests have looked at. And again: nothing there is fine, too."""
-    for number in range(2):
-        executed = tmp_path / f"{number}.ipynb"
-        done = notebook("clean-up.ipynb", executed, home, POSE_DELETE_DATA="yes")
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(modelwright("endpoints", "list", "--json", home=home).stdout) == []
-    assert json.loads(modelwright("models", "list", "--json", home=home).stdout) == []
-    assert json.loads(modelwright("projects", "list", "--json", home=home).stdout) == []
-    assert json.loads(modelwright("pipelines", "list", "--json", home=home).stdout) == []
