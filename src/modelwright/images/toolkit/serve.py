@@ -85,9 +85,14 @@ def _work(listener: socket.socket, folder: Path | None) -> int:
 def _supervise(listener: socket.socket, folder: Path | None, workers: int) -> int:
     """One process a worker; when one ends, all end: whoever started this starts it again."""
     children: list[int] = []
+    listener.setblocking(False)  # a connection wakes all workers and one gets it: the others must not wait for the next
+    # Held back until each side can heed it; else it would end this process alone, or be a failure of a worker.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     for _ in range(workers):
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             code = 1
             try:
                 code = _work(listener, folder)
@@ -106,6 +111,7 @@ def _supervise(listener: socket.socket, folder: Path | None, workers: int) -> in
             os.kill(child, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     ended, status = os.wait()
     children.remove(ended)
     if not stopped:
