@@ -100,11 +100,11 @@ class Request:
 
 @dataclass
 class Response:
-    """`body` is bytes, or an asynchronous iterator of bytes where the operation's output streams."""
+    """`body` is bytes (or a bytearray), or an asynchronous iterator of bytes where the operation's output streams."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes | AsyncIterator[bytes] | Any = b""
+    body: bytes | bytearray | AsyncIterator[bytes] | Any = b""
 
     def header(self, name: str) -> str | None:
         """The first header of that name, whatever its case."""

@@ -18,6 +18,21 @@ HIGH_WATER = 1 << 20
 """Bytes of a body that may wait to be taken. Uvicorn's own 64 KiB stop and start reading at almost every piece."""
 
 
+class _Pieces:
+    """What has come of a body, in place of uvicorn's bytearray: copied once, when somebody takes it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
+
+    def __bytes__(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
 class HttpConnection(HttpToolsProtocol):
     """One connection, plain or inside TLS."""
 
@@ -44,11 +59,13 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """As uvicorn's, but for where it stops reading."""
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER:
+        if type(cycle.body) is not _Pieces:  # at the beginning, and when what had come was taken
+            cycle.body = _Pieces()
+        cycle.body.add(body)
+        if cycle.body.size > HIGH_WATER:
             self.flow.pause_reading()
         cycle.message_event.set()
 

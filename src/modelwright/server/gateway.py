@@ -212,14 +212,15 @@ def _body(
 async def _send(response: Response, request: Request, incoming: Incoming, receive: Receive, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     body = response.body
-    if isinstance(body, bytes) and response.header("content-length") is None and response.status not in (204, 304):
-        headers.append((b"content-length", b"%d" % len(body)))
+    whole = body if isinstance(body, bytes | bytearray) else None
+    if whole is not None and response.header("content-length") is None and response.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(whole)))
     if not incoming.ended and "expect" in request.headers:
         # Told "no" before it was told to go on, a client keeps its body: the connection is out of step.
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    if isinstance(body, bytes):
-        await send({"type": "http.response.body", "body": body})
+    if whole is not None:
+        await send({"type": "http.response.body", "body": whole})
     else:
         await _stream(cast("AsyncIterator[bytes]", body), receive, send)
 

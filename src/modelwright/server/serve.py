@@ -41,7 +41,7 @@ THREADS = 32
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 10
 BACKLOG = 1024
-_M_ARENA_MAX = -8  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 class Platform(Protocol):
@@ -77,7 +77,7 @@ def serve(
 
     Raises ConfigurationError when the home can't be written or is served already, or when the port can't be had.
     """
-    _share_one_heap()
+    _tune_heap()
     with locked(settings), _bound(settings) as listener:
         running = _describe(settings, listener)
         platform = create(running)
@@ -86,11 +86,15 @@ def serve(
             runner.run(server.serve())
 
 
-def _share_one_heap() -> None:
+def _tune_heap() -> None:
     """Have glibc's threads share one heap: a heap each keeps tens of megabytes of freed buffers, and the interpreter's
-    lock leaves them little to fight over."""
+    lock leaves them little to fight over. And have it keep what bodies were in: to give that back after each request,
+    and have the kernel clear it again for the next, can cost as much as all the rest of a large invocation."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(_M_MMAP_THRESHOLD, 4 << 20)
 
 
 @contextlib.contextmanager

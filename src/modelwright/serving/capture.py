@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from modelwright.errors import AwsError
 from modelwright.lifecycles.capture import Capturing
 from modelwright.objects.base import ObjectStore
+from modelwright.serving.client import Bytes
 from modelwright.store.database import Database
 from modelwright.store.logs import put_log_events
 
@@ -49,7 +50,7 @@ class Captured:
     body: bytes
     answered: Mapping[str, str]
     """The answer's headers, by names in lower case."""
-    answer: bytes
+    answer: Bytes
     time: float
     inference: str = ""
     """The InferenceId of the request."""
@@ -186,7 +187,7 @@ def line(one: Captured) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _side(mode: str, content_type: str, data: bytes, settings: Capturing) -> dict[str, str]:
+def _side(mode: str, content_type: str, data: Bytes, settings: Capturing) -> dict[str, str]:
     encoding = settings.encoding(content_type)
     text = None
     if encoding != "BASE64":

@@ -17,6 +17,9 @@ import httptools
 
 from modelwright.lifecycles.endpoint_routes import Hop
 
+Bytes = bytes | bytearray
+"""A long answer is read into a bytearray, and nobody changes it after: making bytes of it would only copy it."""
+
 KEEP_ALIVE = 1.5
 """Seconds that an unused connection is kept: less than model servers do (gunicorn: 2), or they close it under us."""
 LARGEST_ANSWER = 25 << 20
@@ -24,8 +27,8 @@ HIGH_WATER = 256 << 10
 """Bytes of a streamed answer that may wait for the client before the instance has to."""
 _TICK = 0.002
 """Timers may be so early."""
-_JOINED = 64 << 10
-"""Up to here head and body are one write."""
+_READ = 64 << 10
+"""Bytes read at a time, unless the rest of a longer answer is read where it is to lie."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -51,21 +54,22 @@ class Client:
     def __init__(self, socket_into: Callable[[str], socket.socket]) -> None:
         """`socket_into(container)` makes a socket in its own network; it may block, and raise OSError."""
         self._idle: dict[Hop, list[_Connection]] = {}
+        self._read_into = memoryview(bytearray(_READ))
         self._socket_into = socket_into
 
-    async def post(self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+    async def post(self, hop: Hop, path: str, headers: Mapping[str, str], body: Bytes, deadline: float) -> Exchange:
         """The exchange, when its answer's head has come and, unless `stream`, its body.
 
         Raises Unreachable, Broken, TimeoutError.
         """
         return await self._begin(hop, path, headers, body, deadline, stream=False)
 
-    async def stream(self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Exchange:
+    async def stream(self, hop: Hop, path: str, headers: Mapping[str, str], body: Bytes, deadline: float) -> Exchange:
         """The same, as soon as the answer's head has come. The exchange must be read to its end or closed."""
         return await self._begin(hop, path, headers, body, deadline, stream=True)
 
     async def _begin(
-        self, hop: Hop, path: str, headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+        self, hop: Hop, path: str, headers: Mapping[str, str], body: Bytes, deadline: float, *, stream: bool
     ) -> Exchange:
         connection = self._kept(hop) or await self._connect(hop, deadline)
         exchange = Exchange(connection, deadline, stream)
@@ -90,7 +94,7 @@ class Client:
         loop = asyncio.get_running_loop()
 
         def made() -> _Connection:
-            return _Connection(hop, self._keep)
+            return _Connection(hop, self._keep, self._read_into)
 
         try:
             async with asyncio.timeout_at(deadline):
@@ -140,7 +144,7 @@ class Exchange:
         self.stream = stream
         self.ready: asyncio.Future[None] = connection.loop.create_future()
         self._connection = connection
-        self._pieces: list[bytes] = []
+        self._pieces: list[Bytes] = []
         self._size = 0
         self._ended = False
         self._failure: Exception | None = None
@@ -148,8 +152,8 @@ class Exchange:
         self.deadline = deadline
 
     @property
-    def body(self) -> bytes:
-        """All of it, where it was not streamed."""
+    def body(self) -> Bytes:
+        """All of it, where it was not streamed. Nobody changes it."""
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     async def piece(self) -> bytes:
@@ -195,6 +199,14 @@ class Exchange:
             self.fail(Broken(f"its answer is longer than {LARGEST_ANSWER} bytes"))
             self._connection.close()
 
+    def room(self, length: int) -> memoryview:
+        """Where the rest of a body of so many bytes is to be written, before `end`."""
+        body = bytearray(length)
+        body[: self._size] = self.body
+        room = memoryview(body)[self._size :]
+        self._pieces, self._size = [body], length
+        return room
+
     def end(self) -> None:
         self._ended = True
         self._wake(self.ready)
@@ -218,10 +230,11 @@ class Exchange:
             future.set_result(None)
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """A connection to an instance: one exchange at a time. Its methods below the line are llhttp's callbacks."""
 
-    def __init__(self, hop: Hop, keep: Callable[[_Connection], None]) -> None:
+    def __init__(self, hop: Hop, keep: Callable[[_Connection], None], read_into: memoryview) -> None:
+        """`read_into` may be shared: what is read is taken out of it at once."""
         self.hop = hop
         self.loop = asyncio.get_running_loop()
         self.closed = False
@@ -233,6 +246,11 @@ class _Connection(asyncio.Protocol):
         self._until = 0.0
         """How long it is kept unused."""
         self._paused = False
+        self._read_into = read_into
+        self._length = 0
+        """Of a long answer whose head has come: it is read where it is to lie."""
+        self._room: memoryview | None = None
+        """For what is missing of it."""
         self._complete = False
         self._keepable = False
         self._headers_done = False
@@ -246,20 +264,29 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+    def send(self, exchange: Exchange, head: bytes, body: Bytes) -> None:
         self._exchange = exchange
         self._complete = self._headers_done = False
+        self._length = 0
         if self.closing:
             exchange.fail(Broken("the connection was closed"))
             return
         self._look_at(exchange.deadline)
-        if len(body) < _JOINED:
-            self._transport.write(head + body)
-        else:
-            self._transport.write(head)
-            self._transport.write(body)
+        self._transport.writelines((head, body))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room or self._read_into
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._room is None:
+            self._take(self._read_into[:nbytes])
+        else:
+            self._room = self._room[nbytes:]
+            if not self._room:
+                self._room = None
+                self._finish()
+
+    def _take(self, data: memoryview) -> None:
         if self._exchange is None:  # nobody asked
             self.close()
             return
@@ -274,6 +301,8 @@ class _Connection(asyncio.Protocol):
         else:
             if self._complete:
                 self._finish()
+            elif self._length:
+                self._room, self._length = self._exchange.room(self._length), 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -358,6 +387,10 @@ class _Connection(asyncio.Protocol):
             exchange.headers.clear()
         else:
             self._headers_done = True
+            self._keepable = bool(self._parser.should_keep_alive())
+            length = exchange.headers.get("content-length", "")
+            if not exchange.stream and length.isdecimal() and _READ < int(length) <= LARGEST_ANSWER:
+                self._length = int(length)
             exchange.begun()
 
     def on_body(self, data: bytes) -> None:
@@ -367,7 +400,6 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._headers_done:
             self._complete = True
-            self._keepable = bool(self._parser.should_keep_alive())  # llhttp forgets it after this
 
 
 def _head(port: int, path: str, headers: Mapping[str, str], length: int) -> bytes:

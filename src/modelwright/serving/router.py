@@ -20,7 +20,7 @@ from typing import NamedTuple
 from modelwright.lifecycles.capture import Capturing
 from modelwright.lifecycles.endpoint_routes import Hop, Replica, Routes, VariantRoutes
 from modelwright.serving.capture import Capture, Captured
-from modelwright.serving.client import Broken, Client, Exchange, Unreachable
+from modelwright.serving.client import Broken, Bytes, Client, Exchange, Unreachable
 from modelwright.serving.measures import UNREACHED, Measures
 
 __all__ = [
@@ -68,7 +68,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: Bytes
     variant: str
     container: str = "primary"
     """Whose answer it is."""
@@ -283,7 +283,7 @@ class Router:
         """Whether this invocation is one of the sample."""
         return self._capture is not None and self._capture.wants(settings)
 
-    def _keep(self, request: _Request, variant: VariantRoutes, exchange: Exchange, answer: bytes) -> None:
+    def _keep(self, request: _Request, variant: VariantRoutes, exchange: Exchange, answer: Bytes) -> None:
         """Capture an invocation, if it went well."""
         settings = variant.capture
         if self._capture is not None and settings is not None and 200 <= exchange.status < 300:
@@ -295,7 +295,7 @@ class Router:
             )  # fmt: skip
 
     async def _through(
-        self, way: Sequence[Hop], headers: Mapping[str, str], body: bytes, deadline: float, *, stream: bool
+        self, way: Sequence[Hop], headers: Mapping[str, str], body: Bytes, deadline: float, *, stream: bool
     ) -> tuple[Exchange, Hop]:
         """Ask one container after the other. Unreachable only where nobody was asked."""
         client = self._instances()

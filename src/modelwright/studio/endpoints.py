@@ -160,7 +160,7 @@ async def _invoked(view: View, name: str) -> Document:
         )  # fmt: skip
     except AwsError as error:
         return {**shown, "problem": error.message}
-    content: bytes = answer["Body"]
+    content = bytes(answer["Body"])
     media = str(answer.get("ContentType", ""))
     told = {
         "seconds": time.monotonic() - began,

@@ -237,6 +237,53 @@ def test_one_that_only_says_that_it_will_answer():
     drive(scenario)
 
 
+@pytest.mark.parametrize("length", [client._READ, client._READ + 1, 1_000_000])
+def test_a_long_answer_and_one_after_it(length):
+    body = bytes(range(256)) * (length // 256) + b"x" * (length % 256)
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (length, body)
+
+    async def scenario(router):
+        async with raw(long, OK, long) as (one, made):
+            router.publish(routes(("v", 1, one)))
+            found = [(await router.invoke("e", None, {}, b"")).body for _ in range(3)]
+            assert found == [body, b"ok", body]
+            assert len(made) == 1
+
+    drive(scenario)
+
+
+def test_a_long_answer_that_breaks_off():
+    async def scenario(router):
+        async with raw(b"HTTP/1.0 200 OK\r\nContent-Length: 500000\r\n\r\n" + b"x" * 400_000, OK) as (one, _):
+            router.publish(routes(("v", 1, one)))
+            with pytest.raises(Broken, match="before the answer was complete"):
+                await ask(router)
+            assert await ask(router) == "ok"
+
+    drive(scenario)
+
+
+def test_a_length_that_no_body_follows():
+    """As of an answer without a body: its Content-Length says nothing about the next one's."""
+
+    async def scenario(router):
+        async with raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 500000\r\n\r\n", OK) as (one, _):
+            router.publish(routes(("v", 1, one)))
+            assert [await ask(router), await ask(router)] == ["", "ok"]
+
+    drive(scenario)
+
+
+def test_an_answer_longer_than_any_may_be():
+    async def scenario(router):
+        async with raw(b"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n" + bytes(30_000_000)) as (one, _):
+            router.publish(routes(("v", 1, one)))
+            with pytest.raises(Broken, match="longer than 26214400 bytes"):
+                await ask(router)
+
+    drive(scenario)
+
+
 def test_what_breaks_is_not_sent_again():
     async def scenario(router):
         async with raw(OK, None, OK) as (one, _):
