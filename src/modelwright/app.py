@@ -283,7 +283,7 @@ class Platform:
         yield "sagemaker", Endpoints(**sagemaker)
         yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**sagemaker)
-        yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects)
+        yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects, images=self.images)
         yield "sagemaker", Pipelines(**sagemaker, objects=self.objects, operations=StepOperations())
         yield "sagemaker", PipelineVersions(**sagemaker)
         yield "sagemaker", PipelineExecutions(**sagemaker)

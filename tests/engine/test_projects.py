@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from support.cli import CommandLine
-from support.deployments import Deployment
+from support.deployments import Deployment, make_image
 from support.server import serving
 from support.waiting import until
 
@@ -169,8 +169,9 @@ def test_a_wrong_instance_type_and_a_push_during_its_build(project):
     assert project.serves("prod") == "v1"
 
 
-def test_versions_that_are_approved_within_a_second(project, developer):
-    """One holds staging; of two that come at once the newer goes on and reaches production, as it was approved."""
+def test_versions_that_are_approved_within_a_second(project, server, developer):
+    """One holds staging; of two that come at once the newer goes on and reaches production, as it was approved: also
+    when its image's name has come to mean another."""
     before = project.ids()
     project.client("codepipeline").start_pipeline_execution(name=project.pipeline)
     holding = project.newer(before)
@@ -187,6 +188,7 @@ def test_versions_that_are_approved_within_a_second(project, developer):
     assert project.ended(older) == "Superseded"
     project.answer(token, "Rejected", "there is a newer one")
     token = project.token(newer)
+    make_image(server, "#!/bin/sh\nexit 1\n")
     template, data = project.artifact(newer, "BuildDeploymentTemplates"), (project.name, "models/v3/model.tar.gz")
     with project.of(developer).swapped(*template, b"another"):
         project.answer(token)

@@ -20,12 +20,12 @@ PATIENCE = 240
 GATE = ("DeployStaging", "ApproveDeployment")
 
 
-def make_image(server):
-    """The image that serves; a second time it is there."""
+def make_image(server, program=SERVE):
+    """The image that serves; a second time it is there. Another program makes another image of the same name."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(DOCKERFILE)
         serve = Path(folder, "serve")
-        serve.write_text(SERVE.format(python="/usr/bin/env python3"))
+        serve.write_text(program.format(python="/usr/bin/env python3"))
         serve.chmod(0o755)
         os.utime(serve, (0, 0))
         LocalImages(server.settings).build(Path(folder), URI, lambda line: None)

@@ -57,6 +57,7 @@ class Door:
         self.database, self.history, self.clock = database, history, clock
         self.events = EventBus(history, ACCOUNT)
         self.objects = ObjectTags()
+        self.images = ImageDigests()
         self.metrics = MetricBuffer(database, clock)
         common = {"database": database, "history": history, "now": clock}
         sagemaker = {**common, "events": self.events}
@@ -72,7 +73,7 @@ class Door:
             ),
             ("sagemaker", Endpoints(**sagemaker)),
             ("sagemaker", ModelPackageGroups(**sagemaker)),
-            ("sagemaker", ModelPackages(**sagemaker, objects=self.objects)),
+            ("sagemaker", ModelPackages(**sagemaker, objects=self.objects, images=self.images)),
             ("sagemaker", Tags(**sagemaker)),
             ("sagemaker", Search(**sagemaker)),
             ("sqs", Sqs(database=database, now=clock)),
@@ -97,6 +98,21 @@ class Door:
         result = self.dispatcher.call(self.context, self.service, operation, parameters)
         check_output(self.service, operation, result)
         return result
+
+
+class ImageDigests:
+    """Images of which nothing is known but digests, by URI."""
+
+    def __init__(self):
+        self.known = {}
+
+    def digest(self, uri):
+        return self.known.get(uri)
+
+    def pinned(self, uri, digest):
+        if uri in self.known and digest not in self.known.values():
+            raise ValidationException(f"There is no image {digest} here.")
+        return uri
 
 
 class ObjectTags:

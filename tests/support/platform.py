@@ -62,6 +62,12 @@ class Images:
         entrypoint = ("/bin/sh", "-c") if uri == "shell" else ()
         return Image(uri, f"sha256:{uri}", entrypoint=entrypoint, command=("echo the command of the image",))
 
+    def digest(self, uri):
+        return None
+
+    def pinned(self, uri, digest):
+        return uri
+
     def resolve(self, uri, progress):
         if self.ready(uri) is None:
             progress("building: step 1")
@@ -93,7 +99,7 @@ class Platform:
                     EndpointConfigs(**common, known_instance_type=known_instance_type),
                     Endpoints(**common),
                     ModelPackageGroups(**common),
-                    ModelPackages(**common, objects=self.objects),
+                    ModelPackages(**common, objects=self.objects, images=self.images),
                     Pipelines(**common, objects=self.objects),
                     PipelineVersions(**common),
                     PipelineExecutions(**common),

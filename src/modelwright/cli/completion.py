@@ -92,7 +92,7 @@ def _versions(console: Console, _: str) -> Iterable[str]:
 def _images(console: Console, _: str) -> Iterable[str]:
     from modelwright.images.library import LocalImages
 
-    return [f"{tag.repository}:{tag.tag}" for tag in LocalImages(console.settings).store.tags()]
+    return [str(tag) for tag in LocalImages(console.settings).store.tags()]
 
 
 def _deployments(console: Console, _: str) -> Iterable[str]:

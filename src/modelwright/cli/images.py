@@ -82,13 +82,13 @@ def list_images(console: Console) -> None:
     """List the images that were built or added here."""
     found = [
         {
-            "Name": f"{tag.repository}:{tag.tag}",
+            "Name": str(tag) if tag.tag else f"{tag.repository} (untagged)",
             "Digest": tag.record.digest,
             "Short": tag.record.digest.removeprefix("sha256:")[:12],
             "Base": tag.record.base,
             "Pushed": datetime.fromtimestamp(tag.pushed, UTC),
         }
-        for tag in library(console).store.tags()
+        for tag in library(console).store.names()
     ]
     console.rows(found, COLUMNS, f"No images yet. Build one: {console.command('images build DIR -t NAME:TAG')}")
 
@@ -105,16 +105,17 @@ def show(console: Console, uri: str) -> None:
 @click.argument("uri", shell_complete=image_names)
 @pass_console
 def remove(console: Console, uri: str) -> None:
-    """Take a name away."""
-    names = [f"{tag.repository}:{tag.tag}" for tag in library(console).remove(uri)]
+    """Take a name away; with its last name an image is gone."""
+    names = [str(tag) for tag in library(console).remove(uri)]
     console.show({"Removed": names}, lambda: f"removed {', '.join(names)}")
 
 
 @images.command("prune")
+@click.option("--untagged", is_flag=True, help="Also images whose tag names another by now. Model versions need them.")
 @pass_console
-def prune(console: Console) -> None:
+def prune(console: Console, *, untagged: bool) -> None:
     """Delete what no image is made of any more; framework images are made anew when a job names them."""
-    deleted = library(console).prune()
+    deleted = library(console).prune(untagged=untagged)
     console.show({"Deleted": deleted}, lambda: f"deleted {deleted} trees and environments")
 
 

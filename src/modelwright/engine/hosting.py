@@ -244,7 +244,7 @@ class Hosting:
         variant = variant_of(work.state, one)
         for container, name in zip(variant.containers, container_names(work.state, one), strict=True):
             try:
-                image = self._image(work, one, container["Image"])
+                image = self._image(work, one, container)
             except (AwsError, ConfigurationError) as error:
                 return self._give_up(work, one, f"The image {container['Image']} can't be used: {error}", hopeless=True)
             if not work.owed():
@@ -271,7 +271,7 @@ class Hosting:
         started: list[Handle] = []
         try:
             for container, part in zip(variant.containers, one.parts, strict=True):
-                image = self._images.resolve(container["Image"], lambda line: None)
+                image = self._images.resolve(self._image_uri(container), lambda line: None)
                 started.append(self._runtime.start(self._hosted.spec(work.state, variant, container, part, image)))
         except (AwsError, ConfigurationError) as error:
             text = f"The container of production variant {one.variant} can't be started: {error}"
@@ -353,9 +353,15 @@ class Hosting:
 
     # Before the start
 
-    def _image(self, work: Work, one: Instance, uri: str) -> Image:
+    def _image(self, work: Work, one: Instance, container: Mapping[str, Any]) -> Image:
+        uri = self._image_uri(container)
         image = self._images.ready(uri)
         return image or self._images.resolve(uri, lambda line: self._note(work, one, [line]))
+
+    def _image_uri(self, container: Mapping[str, Any]) -> str:
+        """Of what a model package was registered with, wherever its tag has gone since. Raises AwsError."""
+        uri, digest = str(container["Image"]), container.get("ImageDigest")
+        return uri if digest is None else self._images.pinned(uri, digest)
 
     # How it ended
 

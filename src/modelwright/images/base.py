@@ -21,6 +21,15 @@ class Images(Protocol):
         """
         ...
 
+    def digest(self, uri: str) -> str | None:
+        """Of the content that the URI names, where that was built or added here; None of anything else."""
+        ...
+
+    def pinned(self, uri: str, digest: str) -> str:
+        """The URI of exactly that content; the same URI where the image is none that is kept here, as AWS's framework
+        images are not. Raises ValidationException when the content is gone."""
+        ...
+
     def resolve(self, uri: str, progress: Progress) -> Image:
         """The image, made on first use (minutes, told to `progress`). Raises as `ready`, and AwsError when it can't
         be made, with the last lines of what failed. Two callers at once: one builds, the other waits."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,25 @@ class LocalImages:
         recipe = _recipe(uri, reference)
         environment = find_recipe(self._environments, recipe)
         return None if environment is None else self._framework(uri, recipe, environment)
+
+    def digest(self, uri: str) -> str | None:
+        try:
+            found = self.store.find(parse_reference(uri))
+        except ValidationException:
+            return None
+        return None if found is None else found.digest
+
+    def pinned(self, uri: str, digest: str) -> str:
+        reference = parse_reference(uri)
+        if self.store.repository(reference.repository) is None:
+            return uri
+        exact = replace(reference, digest=digest.lower())
+        if self.store.find(exact) is None:
+            raise ValidationException(
+                f"There is no image {digest} here; {uri} is {self.digest(uri) or 'gone'} now. A model package is "
+                "served by the image it was registered with: register the model again to have it served by another."
+            )
+        return str(exact)
 
     def resolve(self, uri: str, progress: Progress) -> Image:
         found = self.ready(uri)
@@ -156,8 +175,9 @@ class LocalImages:
             raise ValidationException(f"There is no image '{uri}' here: modelwright images list shows what there is.")
         return record
 
-    def prune(self) -> int:
-        """Delete trees and environments that no image of the store is made of; how many.
+    def prune(self, *, untagged: bool = False) -> int:
+        """Delete trees and environments that no image of the store is made of; how many. With `untagged` also those of
+        images that have lost their tag; a model package may have been registered with one.
 
         Framework images made for jobs go too and come back on their next use. Waits for builds. Raises
         ConfigurationError while a server or a job runs on this home, which may be using them.
@@ -169,6 +189,9 @@ class LocalImages:
                 "deleted: modelwright down, wait for its jobs, and try again."
             )
         with locked(self._lock):
+            for tag in self.store.names() if untagged else ():
+                if not tag.tag:
+                    self.store.remove(Reference(tag.repository, "", tag.record.digest))
             records = self.store.records()
             kept_trees = {record.tree for record in records}
             found = (self._environments.find(record.environment) for record in records if record.environment)

@@ -4,8 +4,9 @@
 and remove images while a server runs, or without any. An image's tree and environment are folders beside it; this
 module knows only what names them.
 
-Two namings lead to a record: `repository:tag`, and the content's digest. A record that no tag names any more is gone
-from every listing; its folders stay as a cache until `prune` (library.py).
+Two namings lead to a record: `repository:tag`, and `repository@digest`, the content itself. A content whose tag moves
+on stays in its repository, untagged, as ECR keeps it: whoever was promised that content can still have it. A record
+that nothing names any more is gone from every listing; its folders stay as a cache until `prune` (library.py).
 """
 
 from __future__ import annotations
@@ -44,12 +45,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Tag:
-    """A name of an image. `pushed`: when it came to name this content, in epoch seconds."""
+    """A name of an image. `tag`: empty where the content has none in this repository. `pushed`: when it came to name
+    this content, in epoch seconds."""
 
     repository: str
     tag: str
     record: Record
     pushed: float
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.record.digest}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Repository:
 
 @dataclass
 class _Index:
+    """`tags`: by repository and tag what is named, and since when. What is untagged has its digest for a tag."""
+
     repositories: dict[str, dict[str, Any]]
     tags: dict[str, dict[str, dict[str, Any]]]
     images: dict[str, dict[str, Any]]
@@ -100,20 +107,24 @@ class ImageStore:
             stored = index.images.setdefault(record.digest, asdict(replace(record, created=record.created or now)))
             index.repositories.setdefault(reference.repository, {"created": now, "document": {}})
             tags = index.tags.setdefault(reference.repository, {})
-            if tags.get(reference.tag, {}).get("digest") != record.digest:
+            present = tags.get(reference.tag)
+            if present is None or present["digest"] != record.digest:
                 document = index.repositories[reference.repository]["document"]
-                if reference.tag in tags and document.get("imageTagMutability") == "IMMUTABLE":
+                if present is not None and document.get("imageTagMutability") == "IMMUTABLE":
                     raise AwsError(
                         f"The image tag '{reference.tag}' already exists in the '{reference.repository}' repository "
                         "and cannot be overwritten because the repository is immutable.",
                         code="ImageTagAlreadyExistsException",
                     )
                 tags[reference.tag] = {"digest": record.digest, "pushed": now}
+                tags.pop(record.digest, None)
+                if present is not None and all(named["digest"] != present["digest"] for named in tags.values()):
+                    tags[present["digest"]] = present
             _forget_unnamed(index)
             return _record(stored)
 
     def remove(self, reference: Reference) -> list[Tag]:
-        """Take the tag away; a digest takes every tag of that content in the repository. What was taken."""
+        """Take the tag away, and with the last one the content; a digest takes all of it. What was taken."""
         with self._change() as index:
             taken = [
                 tag
@@ -122,17 +133,21 @@ class ImageStore:
                 and (tag.record.digest == reference.digest if reference.digest else tag.tag == reference.tag)
             ]
             for tag in taken:
-                del index.tags[tag.repository][tag.tag]
+                del index.tags[tag.repository][tag.tag or tag.record.digest]
             _forget_unnamed(index)
             return taken
 
     def tags(self, repository: str | None = None) -> list[Tag]:
         """Every tag, or those of one repository; by repository and tag."""
+        return [tag for tag in self.names(repository) if tag.tag]
+
+    def names(self, repository: str | None = None) -> list[Tag]:
+        """The tags, and what is untagged, by repository and tag."""
         found = (tag for tag in _tags(self._read()) if repository in (None, tag.repository))
-        return sorted(found, key=lambda tag: (tag.repository, tag.tag))
+        return sorted(found, key=lambda tag: (tag.repository, tag.tag, tag.record.digest))
 
     def records(self) -> list[Record]:
-        """Every content that a tag names."""
+        """Every content that a repository has."""
         return [_record(stored) for stored in self._read().images.values()]
 
     def repositories(self) -> list[Repository]:
@@ -212,7 +227,8 @@ def _record(stored: dict[str, Any]) -> Record:
 def _tags(index: _Index) -> Iterator[Tag]:
     for repository, tags in index.tags.items():
         for tag, named in tags.items():
-            yield Tag(repository, tag, _record(index.images[named["digest"]]), named["pushed"])
+            name = "" if tag == named["digest"] else tag
+            yield Tag(repository, name, _record(index.images[named["digest"]]), named["pushed"])
 
 
 def _repositories(index: _Index) -> Iterator[Repository]:

@@ -173,17 +173,15 @@ class Ecr:
 
     @operation("ListImages")
     def list_images(self, context: Context, parameters: Document) -> Document:
-        """A page of (digest, tag), one a tag."""
-        tags = self._tags(context, parameters)
-        if not _wanted(parameters):
-            tags = []
-        page, token = _page(tags, lambda tag: tag.tag, parameters)
-        return {"imageIds": [{"imageDigest": tag.record.digest, "imageTag": tag.tag} for tag in page], **token}
+        """A page of (digest, tag), one a tag and one of each image that has none."""
+        names = [name for name in self._names(context, parameters) if _wanted(name, parameters)]
+        page, token = _page(names, str, parameters)
+        return {"imageIds": [_identity(name) for name in page], **token}
 
     @operation("DescribeImages")
     def describe_images(self, context: Context, parameters: Document) -> Document:
         """A page of images, or those named. Raises ImageNotFoundException."""
-        tags = self._tags(context, parameters)
+        tags = self._names(context, parameters)
         if parameters.get("imageIds"):
             if "nextToken" in parameters or "maxResults" in parameters:
                 raise InvalidParameterException("imageIds can't go with nextToken or maxResults.")
@@ -198,14 +196,14 @@ class Ecr:
                     )
                 named[found.digest] = None
             return {"imageDetails": [self._details(context, tags, digest) for digest in named]}
-        digests = list(dict.fromkeys(tag.record.digest for tag in tags)) if _wanted(parameters) else []
+        digests = list(dict.fromkeys(tag.record.digest for tag in tags if _wanted(tag, parameters)))
         page, token = _page(sorted(digests), lambda digest: digest, parameters)
         return {"imageDetails": [self._details(context, tags, digest) for digest in page], **token}
 
     @operation("BatchGetImage", members=GET_MEMBERS)
     def batch_get_image(self, context: Context, parameters: Document) -> Document:
         """The manifests; of what isn't there, why."""
-        tags = self._tags(context, parameters)
+        tags = self._names(context, parameters)
         images, failures = [], []
         for image in parameters["imageIds"]:
             found = _find(tags, image)
@@ -247,17 +245,17 @@ class Ecr:
 
     @operation("BatchDeleteImage")
     def batch_delete_image(self, context: Context, parameters: Document) -> Document:
-        """A tag takes the tag away, a digest all of that image's tags; an image without tags is gone."""
+        """A tag takes the tag away, and the last one the image; a digest takes the image with all its tags."""
         name = parameters["repositoryName"]
         deleted, failures = [], []
         for image in parameters["imageIds"]:
-            found = _find(self._tags(context, parameters), image)
+            found = _find(self._names(context, parameters), image)
             if isinstance(found, tuple):
                 failures.append(_failure(image, *found))
                 continue
             digest = found.digest if "imageTag" not in image else None
             taken = self._store.remove(Reference(name, image.get("imageTag", "latest"), digest))
-            deleted += [{"imageDigest": tag.record.digest, "imageTag": tag.tag} for tag in taken]
+            deleted += [_identity(name) for name in taken]
         return {"imageIds": deleted, "failures": failures}
 
     # The registry
@@ -299,10 +297,10 @@ class Ecr:
         if self._store.update_repository(name, change) is None:
             raise _no_repository(context, name)
 
-    def _tags(self, context: Context, parameters: Document) -> list[Tag]:
+    def _names(self, context: Context, parameters: Document) -> list[Tag]:
         _check_registry(context, parameters)
         name = self._repository(context, parameters["repositoryName"]).name
-        return self._store.tags(name)
+        return self._store.names(name)
 
     def _details(self, context: Context, tags: Sequence[Tag], digest: str) -> Document:
         own = [tag for tag in tags if tag.record.digest == digest]
@@ -310,7 +308,7 @@ class Ecr:
             "registryId": context.account,
             "repositoryName": own[0].repository,
             "imageDigest": digest,
-            "imageTags": [tag.tag for tag in own],
+            **({"imageTags": tagged} if (tagged := [name.tag for name in own if name.tag]) else {}),
             "imageSizeInBytes": own[0].record.size,
             "imagePushedAt": max(tag.pushed for tag in own),
             "imageManifestMediaType": MEDIA_TYPE,
@@ -364,10 +362,15 @@ def _merged_tags(present: Iterable[Mapping[str, str]], new: Iterable[Mapping[str
     return [{"Key": key, "Value": value} for key, value in merged.items()]
 
 
-def _wanted(parameters: Mapping[str, Any]) -> bool:
-    """Whether images with a tag, active ones, are asked for: there are no others."""
+def _wanted(name: Tag, parameters: Mapping[str, Any]) -> bool:
+    """Whether such an image is asked for. All are active."""
     wanted = parameters.get("filter", {})
-    return wanted.get("tagStatus", "ANY") != "UNTAGGED" and wanted.get("imageStatus", "ANY") in ("ACTIVE", "ANY")
+    tagged = wanted.get("tagStatus", "ANY") in ("ANY", "TAGGED" if name.tag else "UNTAGGED")
+    return tagged and wanted.get("imageStatus", "ANY") in ("ACTIVE", "ANY")
+
+
+def _identity(name: Tag) -> Document:
+    return {"imageDigest": name.record.digest, **({"imageTag": name.tag} if name.tag else {})}
 
 
 def _find(tags: Sequence[Tag], image: Mapping[str, str]) -> Record | tuple[str, str]:

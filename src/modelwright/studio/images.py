@@ -21,13 +21,13 @@ async def show(view: View) -> Response:
         details = await view.call("DescribeImages", "ecr", repositoryName=name, maxResults=100)
         images += [
             {
-                "uri": f"{repository['repositoryUri']}:{tag}",
+                "uri": f"{repository['repositoryUri']}{name}",
                 "digest": image["imageDigest"],
                 "size": image.get("imageSizeInBytes"),
                 "pushed": image.get("imagePushedAt"),
             }
             for image in details["imageDetails"]
-            for tag in image.get("imageTags", ["latest"])
+            for name in [f":{tag}" for tag in image.get("imageTags", [])] or [f"@{image['imageDigest']}"]
         ]
     images.sort(key=lambda image: -(image["pushed"] or 0))
     return view.page("images.html", images=images, next=found.get("nextToken"))

@@ -156,7 +156,7 @@ class _Made:
         found = {}
         for position, container in enumerate(self.containers, 1):
             number = f" {position}" if len(self.containers) > 1 else ""
-            for member in ("Image", "ModelDataUrl"):
+            for member in ("Image", "ImageDigest", "ModelDataUrl"):
                 if member in container:
                     found[f"{member}{number}"] = str(container[member])
             environment = container.get("Environment", {})

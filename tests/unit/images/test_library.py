@@ -120,6 +120,24 @@ def test_prune_keeps_what_images_are_made_of(images, folder, settings, wheels, r
     assert not [path for path in (settings.images / "environments").iterdir() if path.is_dir()]
 
 
+def test_a_digest_stays_what_it_was_when_the_tag_moves_on(images, folder, settings):
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /a\n")
+    assert images.digest(OWN) is None
+    first = images.build(folder, OWN, print).digest
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /b\n")
+    second = images.build(folder, OWN, print).digest
+    assert images.digest(OWN) == second != first
+    images.prune()
+    assert (images.ready(images.pinned(OWN, first)).root / "a").exists()
+    assert (images.ready(images.pinned(OWN, second)).root / "b").exists()
+    assert images.pinned(BASE, first) == BASE, "AWS's images are not kept here by their digest"
+    assert images.prune(untagged=True) == 1
+    with pytest.raises(ValidationException, match=f"There is no image {first} here; {OWN} is {second} now"):
+        images.pinned(OWN, first)
+    images.remove(OWN)
+    assert images.digest("not a name") is images.digest(OWN) is None
+
+
 def test_prune_never_under_a_server_or_a_job(images, folder, settings):
     images.build(folder, OWN, print)
     images.remove(OWN)

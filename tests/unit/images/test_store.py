@@ -37,11 +37,27 @@ def test_a_tag_and_a_digest_find_a_record(store):
     assert put.notes == ("n",)
 
 
-def test_a_tag_moves_and_what_none_names_is_gone(store):
+def test_what_a_tag_left_stays_untagged(store):
     store.put(parse_reference("a:1"), record("a"))
     store.put(parse_reference("a:1"), record("b"))
     assert [tag.record.digest[7] for tag in store.tags("a")] == ["b"]
+    assert [str(name) for name in store.names("a")] == [f"a@sha256:{'a' * 64}", "a:1"]
+    assert store.find(parse_reference(f"a@sha256:{'a' * 64}")) is not None
+    store.put(parse_reference("a:2"), record("a"))
+    assert [str(name) for name in store.names("a")] == ["a:1", "a:2"], "it has a tag again"
+    store.put(parse_reference("a:1"), record("a"))
+    assert [str(name) for name in store.names("a")] == [f"a@sha256:{'b' * 64}", "a:1", "a:2"]
+    store.put(parse_reference("a:1"), record("c"))
+    assert len(store.names("a")) == 3, "the other tag has it still"
+
+
+def test_what_is_untagged_goes_by_its_digest_and_what_has_no_name_is_gone(store):
+    for letter in "ab":
+        store.put(parse_reference("a:1"), record(letter))
+    assert [str(name) for name in store.remove(parse_reference(f"a@sha256:{'a' * 64}"))] == [f"a@sha256:{'a' * 64}"]
     assert [found.digest[7] for found in store.records()] == ["b"]
+    store.remove(parse_reference("a:1"))
+    assert store.records() == store.names() == []
 
 
 def test_the_same_again_changes_nothing(store):

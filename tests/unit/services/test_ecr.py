@@ -156,6 +156,23 @@ def test_delete_images(ecr, pose):
     assert [image["imageTag"] for image in ecr("ListImages", repositoryName="pose")["imageIds"]] == ["v2"]
 
 
+def test_what_has_lost_its_tag(ecr, pose, store):
+    store.put(Reference("pose", "v3"), Record(digest=digest("c")))
+    listed = ecr("ListImages", repositoryName="pose", filter={"tagStatus": "UNTAGGED"})["imageIds"]
+    assert listed == [{"imageDigest": digest("b")}]
+    assert len(ecr("ListImages", repositoryName="pose")["imageIds"]) == 4
+    tagged = ecr("DescribeImages", repositoryName="pose", filter={"tagStatus": "TAGGED"})["imageDetails"]
+    assert [image["imageTags"] for image in tagged] == [["v1", "v2"], ["v3"]]
+    (untagged,) = ecr("DescribeImages", repositoryName="pose", imageIds=listed)["imageDetails"]
+    assert (untagged["imageDigest"], "imageTags" in untagged) == (digest("b"), False)
+    (image,) = ecr("BatchGetImage", repositoryName="pose", imageIds=listed)["images"]
+    ecr("PutImage", repositoryName="pose", imageManifest=image["imageManifest"], imageTag="again")
+    assert ecr("ListImages", repositoryName="pose", filter={"tagStatus": "UNTAGGED"})["imageIds"] == []
+    store.put(Reference("pose", "again"), Record(digest=digest("d")))
+    assert ecr("BatchDeleteImage", repositoryName="pose", imageIds=listed)["imageIds"] == listed
+    assert len(store.records()) == 3
+
+
 def test_tags_of_a_repository(ecr):
     ecr("CreateRepository", repositoryName="pose")
     ecr("TagResource", resourceArn=ARN, tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])

@@ -337,3 +337,28 @@ def test_model_data_is_noted_by_its_etag_and_what_has_changed_is_not_approved(do
     door.objects.known |= {("bkt", "p/b"): "y", ("bkt", "missing"): "late"}
     door("UpdateModelPackage", ModelPackageArn=arn, ModelApprovalStatus="Approved")
     assert tags() == ["one", prefix, "late"]
+
+
+def test_images_are_noted_by_their_digest_and_one_that_is_gone_is_not_approved(door):
+    one, another = (f"sha256:{letter * 64}" for letter in "ab")
+    door("CreateModelPackageGroup", ModelPackageGroupName="pinned")
+    door.images.known["pose:1"] = one
+    containers = [{"Image": "pose:1"}, {"Image": "framework"}]
+    given = {
+        "ModelPackageGroupName": "pinned",
+        "InferenceSpecification": {
+            "Containers": containers,
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    }
+    package = door("CreateModelPackage", **given)["ModelPackageArn"]
+    found = door("DescribeModelPackage", ModelPackageName=package)["InferenceSpecification"]["Containers"]
+    assert [each.get("ImageDigest") for each in found] == [one, None]
+    containers[0]["ImageDigest"] = another
+    with pytest.raises(AwsError, match=f"no image {another} here"):
+        door("CreateModelPackage", **given)
+    door.images.known["pose:1"] = another
+    with pytest.raises(AwsError, match=f"no image {one} here"):
+        door("UpdateModelPackage", ModelPackageArn=package, ModelApprovalStatus="Approved")
+    door("UpdateModelPackage", ModelPackageArn=package, ModelApprovalStatus="Rejected")

@@ -95,7 +95,9 @@ def resolve_containers(transaction: Transaction, model: Document, instance_type:
             f"The model '{model['ModelName']}' has {len(resolved)} containers with those of its model packages; "
             f"{CONTAINER_LIMIT} are the most."
         )
-    members = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "ModelDataETag", "Environment")
+    members = (
+        "ContainerHostname", "Image", "ImageDigest", "ModelDataUrl", "ModelDataSource", "ModelDataETag", "Environment"
+    )  # fmt: skip
     return [{member: each[member] for member in members if member in each} for each in resolved]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import AwsError, ConflictException, UnsupportedOperation, ValidationException
 from modelwright.events import sagemaker as changes
+from modelwright.images.base import Images
 from modelwright.objects.base import ObjectStore
 from modelwright.objects.tags import model_data_tag
 from modelwright.services.dispatch import Context, Document, operation
@@ -146,9 +147,11 @@ class ModelPackages(SageMakerService):
         now: Callable[[], float],
         events: EventBus,
         objects: ObjectStore,
+        images: Images,
     ) -> None:
         super().__init__(database=database, history=history, now=now, events=events)
         self._objects = objects
+        self._images = images
 
     @operation("CreateModelPackage", members=MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -157,6 +160,7 @@ class ModelPackages(SageMakerService):
         The same ClientToken with the same request answers with the package that it made.
         """
         _check(parameters)
+        self._check_images(parameters)
         versioned = "ModelPackageGroupName" in parameters
         given = self._tagged(parameters)
         with self.database.write() as transaction:
@@ -244,6 +248,7 @@ class ModelPackages(SageMakerService):
             _check_specifications(changed)
             if changed.get("ModelApprovalStatus") == "Approved" != package.get("ModelApprovalStatus"):
                 self._check_tags(changed)
+                self._check_images(changed)
             changed = self._tagged(changed)
             changed |= {"LastModifiedTime": now, "LastModifiedBy": user_context(context)}
             replace_resource(
@@ -267,14 +272,18 @@ class ModelPackages(SageMakerService):
         return {}
 
     def _tagged(self, package: Mapping[str, Any]) -> Document:
-        """The package with the ETags of its model data as it is now, where they aren't known yet."""
+        """The package with the ETags of its model data and the digests of its images as they are now, where they
+        aren't known yet."""
 
         def specification(each: Mapping[str, Any]) -> Document:
             return {**each, "Containers": [container(one) for one in each["Containers"]]}
 
         def container(one: Mapping[str, Any]) -> Document:
-            tag = one.get("ModelDataETag") or model_data_tag(self._objects, one)
-            return {**one, "ModelDataETag": tag} if tag else dict(one)
+            found = {
+                "ModelDataETag": one.get("ModelDataETag") or model_data_tag(self._objects, one),
+                "ImageDigest": one.get("ImageDigest") or self._images.digest(one["Image"]),
+            }
+            return {**one, **{member: value for member, value in found.items() if value}}
 
         found = dict(package)
         if "InferenceSpecification" in found:
@@ -295,6 +304,13 @@ class ModelPackages(SageMakerService):
                         f"The model data of {package['ModelPackageArn']} has changed since it was registered: its ETag "
                         f"was {known} and is {found} now. Register it as a new version."
                     )
+
+    def _check_images(self, package: Mapping[str, Any]) -> None:
+        """Raises ValidationException where an image is named that is not here any more."""
+        for specification in _specifications(package).values():
+            for container in specification["Containers"]:
+                if "ImageDigest" in container:
+                    self._images.pinned(container["Image"], container["ImageDigest"])
 
     def _insert_unversioned(self, transaction: Transaction, context: Context, document: Document, now: float) -> str:
         name = document["ModelPackageName"]
