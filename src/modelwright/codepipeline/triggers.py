@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelwright.codepipeline.providers import find
+from modelwright.regexes import Regex, SlowRegex
 
 Document = Mapping[str, Any]
 
@@ -35,7 +36,10 @@ def starts(trigger: Document, kind: str, name: str) -> bool:
 def matches(pattern: str, name: str) -> bool:
     """`*` and `?` stay within a part of the name, `**` does not."""
     translated = "".join(_MEANINGS.get(token) or re.escape(token) for token in _TOKENS.findall(pattern))
-    return re.fullmatch(translated, name) is not None
+    try:
+        return Regex(translated).fullmatch(name)
+    except SlowRegex:
+        return False
 
 
 def problems(pipeline: Document) -> Iterator[str]:

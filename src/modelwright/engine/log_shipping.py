@@ -178,6 +178,7 @@ class LogShipper:
         for raw, shown in _lines(data):
             values += log.metrics.read(raw, time)
             events += [(time, part) for part in _parts(shown)]
+        events += [(time, problem) for problem in log.metrics.problems()]
         offset = log.offset + len(data)
         record = {"Offset": offset, "Metrics": log.metrics.values}
         with self._database.write() as transaction:

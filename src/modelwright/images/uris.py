@@ -17,7 +17,7 @@ from modelwright.errors import ValidationException
 _ECR = re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn|\.eu)?|on\.aws)")
 _PUBLIC_ECR = "public.ecr.aws"
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/-]|__|-+)[a-z0-9]+)*")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

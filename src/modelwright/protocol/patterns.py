@@ -2,7 +2,8 @@ r"""Java's regular expressions, which the service models use, as Python's.
 
 What differs: `\p{L}` and its kin, `\d`, `\w` and `\s` are ASCII in Java, `\Q...\E`, `\h`, `\z`, `\x{...}`, characters
 beyond 16 bits as surrogate pairs, flags in the middle, `[\w-_]` with a hyphen that is one, `${1,64}`. A pattern that
-can't be translated is not checked (a test keeps the list of those in botocore's models).
+can't be translated is not checked (a test keeps the list of those in botocore's models). Some are such that a text can
+keep `re` busy for ever: those with a repeated group are matched by Regex, which ends.
 """
 
 from __future__ import annotations
@@ -10,8 +11,35 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from itertools import groupby
+
+from modelwright.regexes import Regex, SlowRegex
+
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_SECONDS = 0.05
+"""For a match, all other requests wait meanwhile. Those that fit are found in a thousandth of it."""
+
+
+@cache
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text fits a pattern; any text fits one that Python can't have."""
+    found = compiled(pattern)
+    if found is None:
+        return lambda text: True
+    if not _REPEATED_GROUP.search(found.pattern):
+        return lambda text: found.fullmatch(text) is not None
+    flags = "".join(letter for letter in "aimsx" if found.flags & re.RegexFlag[letter.upper()])
+    ending = Regex(f"(?{flags}){found.pattern}", each=_SECONDS)
+
+    def fits(text: str) -> bool:
+        try:
+            return ending.fullmatch(text)
+        except SlowRegex:
+            return False
+
+    return fits
 
 
 @cache

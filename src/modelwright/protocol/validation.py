@@ -358,8 +358,7 @@ _NAME = 128
 @lru_cache(maxsize=4096)
 def _is_match(pattern: str, value: str) -> bool:
     """Compiled when first needed: an operation has hundreds of patterns, a request uses few."""
-    found = patterns.compiled(pattern)
-    return found is None or found.fullmatch(value) is not None
+    return patterns.matcher(pattern)(value)
 
 
 def _length_constraints(low: Any, high: Any) -> list[tuple[Callable[[Any], bool], str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from modelwright.regexes import InvalidRegex, Regex, SlowRegex
 
 WIDTH, HEIGHT = 320.0, 120.0
 _MOST_POINTS = 400
@@ -30,15 +31,10 @@ def of_log(definitions: Iterable[Mapping[str, str]], lines: Sequence[Mapping[str
     found = []
     for definition in definitions:
         try:
-            pattern = re.compile(definition["Regex"])
-        except re.error:
+            pattern = Regex(definition["Regex"])
+            values = [value for line in lines for value in pattern.numbers(line["message"])]
+        except (InvalidRegex, SlowRegex):
             continue
-        values = [
-            value
-            for line in lines
-            for match in pattern.finditer(line["message"])
-            if (value := _number(match)) is not None
-        ]
         if values:
             found.append(chart(definition["Name"], values))
     return found
@@ -60,11 +56,3 @@ def chart(name: str, values: Sequence[float]) -> Chart:
     ]
     line = " ".join(f"{x},{y}" for x, y in points)
     return Chart(name, line, tuple(points) if len(points) <= 30 else (), low, high, values[-1], len(values))
-
-
-def _number(match: re.Match[str]) -> float | None:
-    try:
-        value = float(match[1] if match.re.groups else match[0])
-    except (ValueError, TypeError):
-        return None
-    return value if math.isfinite(value) else None

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelwright.regexes import InvalidRegex, Regex, SlowRegex
+
 FIELD = "parameter."
 """Before a parameter's name in the form."""
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}")
@@ -82,8 +84,8 @@ def _number(parameter: Mapping[str, Any], rules: Mapping[str, str], value: str) 
 
 
 def _pattern(rules: Mapping[str, str], value: str) -> Remark | None:
-    with contextlib.suppress(KeyError, re.error):
-        if re.fullmatch(rules["AllowedPattern"], value) is None:
+    with contextlib.suppress(KeyError, InvalidRegex, SlowRegex):  # the template's own check says it
+        if not Regex(rules["AllowedPattern"]).fullmatch(value):
             if rules.get("ConstraintDescription"):
                 return Remark("{what}", rules["ConstraintDescription"])
             return Remark("It must match {what}", rules["AllowedPattern"])

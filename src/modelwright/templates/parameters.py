@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelwright.regexes import InvalidRegex, Regex, SlowRegex
 from modelwright.templates.problems import TemplateError, template_format
 
 _TYPES = ("String", "Number", "List<Number>", "CommaDelimitedList")
@@ -76,8 +77,8 @@ def _check_constraints(name: str, value: Mapping[str, Any]) -> None:
             raise template_format(f"{place} {member} must be a {'whole ' if whole else ''}number.")
     pattern = value.get("AllowedPattern", "")
     try:
-        re.compile(pattern if isinstance(pattern, str) else "(")
-    except re.error as error:
+        Regex(pattern if isinstance(pattern, str) else "(")
+    except InvalidRegex as error:
         raise template_format(f"{place} AllowedPattern is not a regular expression: {error}.") from None
 
 
@@ -115,8 +116,12 @@ def _problem(declared: Declaration, value: str) -> str:
     if allowed and not all(item in allowed for item in items):
         return f"must be one of AllowedValues [{', '.join(allowed)}]"
     for item in items:
-        if "AllowedPattern" in limits and not re.fullmatch(limits["AllowedPattern"], item):
-            return f"must match pattern {limits['AllowedPattern']}"
+        if "AllowedPattern" in limits:
+            try:
+                if not Regex(limits["AllowedPattern"]).fullmatch(item):
+                    return f"must match pattern {limits['AllowedPattern']}"
+            except SlowRegex as error:
+                return f"can't be checked: {error}"
         if "MinLength" in limits and len(item) < int(limits["MinLength"]):
             return f"must contain at least {limits['MinLength']} characters"
         if "MaxLength" in limits and len(item) > int(limits["MaxLength"]):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from modelwright.codepipeline.triggers import starts
 from modelwright.errors import AwsError
 from support.codepipelines import BUCKET, SOURCE, action, pipeline, stage
 
@@ -221,6 +222,12 @@ def test_triggers_that_are_refused(idle, triggers, code, text):
     found = refusal(idle, connected(*triggers))
     assert found[0] == code
     assert text in found[1]
+
+
+def test_a_trigger_with_many_stars_is_decided_at_once():
+    names = {"push": [{"branches": {"includes": ["**a" * 20]}}]}
+    assert starts(names, "branch", "a" * 250)
+    assert not starts(names, "branch", "a" * 250 + "b")
 
 
 def test_triggers_are_for_pipelines_of_type_v2(idle):

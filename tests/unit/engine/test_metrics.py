@@ -36,6 +36,18 @@ def test_every_value_of_a_line_is_told():
     assert metrics.read("nothing", 2) == []
 
 
+def test_an_expression_that_takes_for_ever_is_given_up_and_told():
+    metrics = Metrics([*DEFINITIONS, {"Name": "slow", "Regex": "(a|aa)+$"}])
+    metrics.read("loss=1", 1)
+    assert metrics.problems() == []
+    assert metrics.read("loss=2 " + "a" * 80 + "!", 2) == [("loss", 2.0)]
+    (problem,) = metrics.problems()
+    assert problem.startswith(
+        "Modelwright reads the metric slow no more: the regular expression '(a|aa)+$' takes too long"
+    )
+    assert metrics.problems() == metrics.read("a" * 80 + "!", 3) == []
+
+
 def test_what_a_training_job_measures_goes_to_cloudwatch():
     class Buffer:
         def __init__(self):

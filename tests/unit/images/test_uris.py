@@ -32,6 +32,11 @@ def test_public_ecr_is_known_as_ecr_and_its_copy_of_docker_hub_as_docker_hub():
     assert parse_reference("public.ecr.aws/docker/library/python:3.11-slim").repository == "python"
 
 
+def test_a_long_one_that_is_none_is_refused_at_once():
+    with pytest.raises(ValidationException, match="is not an image URI"):
+        parse_reference("a-" * 120 + "!")
+
+
 def test_a_digest_names_the_content():
     digest = "sha256:" + "a" * 64
     assert parse_reference(f"x@{digest}").digest == digest

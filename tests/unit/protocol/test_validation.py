@@ -239,6 +239,25 @@ def test_javas_patterns(pattern, good, bad):
     assert [text for text in bad if compiled.fullmatch(text)] == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"https://([.\-_a-zA-Z0-9]+/?){3,1016}", "https://" + "a" * 1000 + "!"),
+        (r"^[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*$", " " * 400 + "\n"),
+        (r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$", "a" * 250 + "!"),
+    ],
+)
+def test_a_text_that_would_keep_a_pattern_of_awss_busy_for_ever(pattern, text):
+    """CreateCodeRepository's and CreateConnection's are such."""
+    assert not patterns.matcher(pattern)(text)
+    assert patterns.matcher(pattern)(text.replace("!", "").replace("\n", "a"))
+
+
+def test_a_pattern_with_a_repeated_group_means_the_same():
+    fits = patterns.matcher(r"^(?i)([a-z]\d+)*$")
+    assert [fits(text) for text in ("a1B22", "", "a1\n", "é1", "a١")] == [True, True, False, False, False]
+
+
 OURS = [
     "sagemaker",
     "s3",

@@ -351,6 +351,11 @@ class TestFilter:
         write((1, "ERROR disk full"), (2, "ERROR timeout"), (3, "warning: disk"), (4, "INFO ok"))
         assert set(messages(logs("FilterLogEvents", logGroupName=GROUP, filterPattern=pattern))) == found
 
+    def test_an_expression_that_takes_for_ever(self, logs, write):
+        write((1, "a" * 80 + "!"))
+        with pytest.raises(InvalidParameterException, match="takes too long"):
+            logs("FilterLogEvents", logGroupName=GROUP, filterPattern="%(a|aa)+$%")
+
     @pytest.mark.parametrize(
         ("pattern", "error", "message"),
         [

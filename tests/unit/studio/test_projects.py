@@ -121,6 +121,7 @@ def test_what_is_said_about_fields():
         },
         {"ParameterKey": "Text", "ParameterConstraints": {"AllowedPattern": "[a-z]+", "MaxLength": "3"}},
         {"ParameterKey": "Broken", "ParameterConstraints": {"AllowedPattern": "[", "MinLength": "many"}},
+        {"ParameterKey": "Slow", "ParameterConstraints": {"AllowedPattern": "(a|aa)+"}, "DefaultValue": "a"},
     ]
 
     def told(**given):
@@ -128,7 +129,7 @@ def test_what_is_said_about_fields():
         found = remarks(parameters, {"name": "fine", **fields}, taken=False, groups={})
         return {key.removeprefix("parameter."): (each.text, each.fill) for key, each in found.items()}
 
-    assert told(Choice="", Number="2", Text="abc", Broken="x") == {}
+    assert told(Choice="", Number="2", Text="abc", Broken="x", Slow="a" * 80 + "!") == {}
     wrong = told(Choice="c", Number="x", Text="abcd")
     assert wrong["Choice"] == ("Choose one of: {what}", "a, b")
     assert wrong["Number"] == ("Enter a number.", "")

@@ -48,6 +48,7 @@ def test_what_is_allowed(text, declared):
         ("6", {"Type": "Number", "MaxValue": 5}, "must be a number not greater than 5"),
         ("a,x", {"Type": "CommaDelimitedList", "AllowedValues": ["a"]}, "must be one of AllowedValues"),
         ("no", {"AllowedPattern": "y.*", "ConstraintDescription": "say yes"}, "failed to satisfy constraint: say yes"),
+        ("a" * 80 + "!", {"AllowedPattern": "(a|aa)+"}, "the regular expression '(a|aa)+' takes too long"),
     ],
 )
 def test_what_is_not(text, declared, problem):
@@ -69,6 +70,7 @@ def test_what_is_not(text, declared, problem):
         ("String", "must be an object"),
         ({"Type": "String", "AllowedPattern": "["}, "AllowedPattern is not a regular expression"),
         ({"Type": "String", "AllowedPattern": 5}, "AllowedPattern is not a regular expression"),
+        ({"Type": "String", "AllowedPattern": "(" * 5000}, "AllowedPattern is not a regular expression"),
         ({"Type": "String", "AllowedValues": "a"}, "Every AllowedValues member must be a list"),
         ({"Type": "String", "AllowedValues": [["a"]]}, "Every AllowedValues member must be a list"),
         ({"Type": "String", "MinLength": "a"}, "MinLength must be a whole number"),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from modelwright.errors import InvalidParameterException, UnsupportedOperation
+from modelwright.regexes import InvalidRegex, Regex, SlowRegex
 
 Matches = Callable[[str], bool]
 
@@ -66,12 +67,19 @@ def _contains(text: str, message: str) -> bool:
 
 def _expression_test(expression: str) -> Matches:
     try:
-        search = re.compile(expression).search
-    except re.error as error:
+        search = Regex(expression).search
+    except InvalidRegex as error:
         raise InvalidParameterException(
             f"Invalid filter pattern: the regular expression %{expression}% is not valid: {error}."
         ) from error
-    return lambda message: search(message) is not None
+
+    def test(message: str) -> bool:
+        try:
+            return search(message)
+        except SlowRegex as error:
+            raise InvalidParameterException(f"Invalid filter pattern: {error}.") from None
+
+    return test
 
 
 def _text(phrase: str | None, word: str | None) -> str:

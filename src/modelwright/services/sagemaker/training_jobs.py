@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from modelwright.errors import ValidationException
+from modelwright.regexes import InvalidRegex, Regex
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, recorded, refused
 from modelwright.services.sagemaker.base import (
@@ -208,8 +208,8 @@ def _check_channels(channels: list[Document]) -> None:
 def _check_metrics(definitions: list[Document]) -> None:
     for definition in definitions:
         try:
-            re.compile(definition["Regex"])
-        except re.error as error:
+            Regex(definition["Regex"])
+        except InvalidRegex as error:
             raise ValidationException(
                 f"The regular expression of metric '{definition['Name']}' is not valid: {error}."
             ) from error
