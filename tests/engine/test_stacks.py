@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from modelwright.engine import stack_types
 from modelwright.errors import AwsError
 from support.hosting import ServingImages
 from support.platform import running
 from support.stacks import ENDPOINT, EndpointStacks, mode
+from support.waiting import until
 
 
 @pytest.fixture
@@ -69,6 +71,34 @@ def test_a_stack_is_deleted_while_its_endpoint_comes_up(cloud):
     assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     endpoint = cloud.platform.call("DescribeEndpoint", EndpointName="pose")
     assert (endpoint["EndpointConfigName"], endpoint["EndpointStatus"]) == (first, "InService")
+
+
+def test_an_update_that_ends_between_two_looks_at_it_is_taken_back_too(cloud, monkeypatch):
+    cloud("CreateStack", StackName="s", TemplateBody=json.dumps(ENDPOINT))
+    assert cloud.settled("s")["StackStatus"] == "CREATE_COMPLETE"
+    first = cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"]
+    describe, seen = stack_types.describe, []
+
+    def status():
+        return cloud("DescribeStacks", StackName="s")["Stacks"][0]["StackStatus"]
+
+    def late(row, act, name):
+        found = describe(row, act, name)
+        if found.get("EndpointStatus") == "Updating" and status() == "UPDATE_ROLLBACK_IN_PROGRESS":
+            seen.append(found["EndpointConfigName"])
+            if len(seen) == 2:  # the first finds its stream, to be told of changes
+                until(lambda: describe(row, act, name)["EndpointStatus"] == "InService")
+        return found
+
+    monkeypatch.setattr(stack_types, "describe", late)
+    cloud("UpdateStack", StackName="s", UsePreviousTemplate=True, Parameters=mode("slow"))
+    cloud.platform.until(
+        lambda: cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Updating"
+    )
+    cloud("CancelUpdateStack", StackName="s")
+    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert len(seen) >= 2, "nobody looked at the endpoint while it was updated"
+    assert cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"] == first
 
 
 @pytest.mark.parametrize(

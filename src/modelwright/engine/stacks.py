@@ -223,22 +223,27 @@ class Stacks:
                 return []
             if task.action == "Create":
                 stack_types.create(row, act, item.name, item.properties, state.region, self._read)
-            elif asking := self._change(work, row, task):
-                return asking
+            else:
+                asking = self._change(work, row, task)
+                if asking is None or asking:
+                    return asking
         return self._finish(work, task, row, item, "CREATE" if task.old is None else "UPDATE")
 
     def _restore(self, work: Work, task: Task) -> Sequence[Fact] | None:
         assert task.item is not None
         row = ROWS[task.item.type]
         with suppress(Unchangeable):  # then it was refused on the way here too
-            if asking := self._change(work, row, task):
+            asking = self._change(work, row, task)
+            if asking is None or asking:
                 return asking
         return self._finish(work, task, row, task.item, "UPDATE")
 
-    def _change(self, work: Work, row: Row, task: Task) -> Sequence[Fact]:
+    def _change(self, work: Work, row: Row, task: Task) -> Sequence[Fact] | None:
         """Ask for the change, once: what is changed some time later may be rolled back by itself meanwhile.
 
         So it is written down first how many requests the resource has heard; more of them mean that ours was heard.
+        None: it is busy, with our change or another. What it is when that is over is asked then, not read into what a
+        second look finds now.
         """
         item, old = task.item, task.old
         assert item is not None
@@ -247,7 +252,7 @@ class Stacks:
         if row.waits:
             found = self._watched(work, row, item.name)
             if found[row.waits.status] not in row.waits.good:
-                return []
+                return [] if found[row.waits.status] in row.waits.bad else None
             compared = row.waits.compared
             if compared and all(found.get(name) == item.properties.get(name) for name in compared):
                 before = {**item.properties, "Tags": before.get("Tags", [])}

@@ -99,14 +99,24 @@
     document.dispatchEvent(new Event("parts"));
   }
 
+  // Whoever deletes what the page shows is on the way to another page: nothing may be asked for, or reloaded, meanwhile.
+  let leaving = false;
+  function stay() {
+    leaving = false;
+    if (source) refresh();
+  }
+  addEventListener("beforeunload", () => {
+    leaving = true;
+    setTimeout(stay, 10000); // it was a download
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) stay(); });
+
   async function load(address) {
     const answer = await fetch(address, { headers: { accept: "text/html" } });
-    if (answer.redirected && new URL(answer.url).pathname.endsWith("/sign-in")) {
-      location.reload();
-      return null;
-    }
-    if (answer.status === 404 && address === location.href) { // what was shown has been deleted
-      location.reload();
+    const signedOut = answer.redirected && new URL(answer.url).pathname.endsWith("/sign-in");
+    const deleted = answer.status === 404 && address === location.href;
+    if (signedOut || deleted) {
+      if (!leaving) location.reload();
       return null;
     }
     if (!answer.ok) return null;
@@ -115,6 +125,7 @@
 
   let refreshing = null;
   async function refresh() {
+    if (leaving) return;
     if (refreshing) { refreshing.again = true; return; }
     const mine = refreshing = { again: false };
     const address = location.href;
