@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -139,6 +140,19 @@ def test_one_that_hangs_is_a_model_error_after_its_time(tmp_path):
         assert endpoints.invoke("m")["Body"] == b"hello"  # the instance is free for others, and stays
         assert endpoints.log("m").count("serve [] ") == 1
         endpoints.delete("m")
+
+
+def test_what_is_in_service_can_be_invoked(endpoints, monkeypatch):
+    """From the first moment on, however long the router takes to hear of it."""
+    publish = endpoints.platform.router.publish
+
+    def late(routes):
+        threading.Event().wait(0.3)
+        publish(routes)
+
+    monkeypatch.setattr(endpoints.platform.router, "publish", late)
+    assert endpoints.quickly("m")["EndpointStatus"] == "InService"
+    assert endpoints.invoke("m")["Body"] == b"hello"
 
 
 def test_one_that_stops_answering_pings_is_replaced(endpoints):

@@ -200,7 +200,8 @@ class Hosting:
             )
             if new["EndpointStatus"] != document["EndpointStatus"]:
                 self._events.tell(transaction, lambda: changes.endpoint(new), new["LastModifiedTime"])
-        transaction.after_commit(lambda: self._routing.publish(routes(state)))
+        # Before anybody can see that it is in service: who waits for that invokes it at once.
+        self._routing.publish(routes(state))
 
     def perform(self, work: Work) -> Sequence[Fact] | None:
         one = work.state.instances[work.effect.key.partition("/")[0]]
