@@ -85,7 +85,7 @@ def _number(parameter: Mapping[str, Any], rules: Mapping[str, str], value: str) 
 
 def _pattern(rules: Mapping[str, str], value: str) -> Remark | None:
     with contextlib.suppress(KeyError, InvalidRegex, SlowRegex):  # the template's own check says it
-        if not Regex(rules["AllowedPattern"]).fullmatch(value):
+        if not Regex(rules["AllowedPattern"], each=0.05).fullmatch(value):
             if rules.get("ConstraintDescription"):
                 return Remark("{what}", rules["ConstraintDescription"])
             return Remark("It must match {what}", rules["AllowedPattern"])
