@@ -280,7 +280,7 @@ class Platform:
         yield "sagemaker", Models(**sagemaker, check_image=self._check_image)
         yield "sagemaker", SageMakerImages(**sagemaker, check_image=self._check_image)
         yield "sagemaker", EndpointConfigs(**sagemaker, known_instance_type=known_instance_type)
-        yield "sagemaker", Endpoints(**sagemaker)
+        yield "sagemaker", Endpoints(**sagemaker, images=self.images)
         yield "sagemaker-runtime", Runtime(self.router)
         yield "sagemaker", ModelPackageGroups(**sagemaker)
         yield "sagemaker", ModelPackages(**sagemaker, objects=self.objects, images=self.images)

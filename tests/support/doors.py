@@ -71,7 +71,7 @@ class Door:
                 "sagemaker",
                 EndpointConfigs(**sagemaker, known_instance_type=jobs["known_instance_type"]),
             ),
-            ("sagemaker", Endpoints(**sagemaker)),
+            ("sagemaker", Endpoints(**sagemaker, images=self.images)),
             ("sagemaker", ModelPackageGroups(**sagemaker)),
             ("sagemaker", ModelPackages(**sagemaker, objects=self.objects, images=self.images)),
             ("sagemaker", Tags(**sagemaker)),

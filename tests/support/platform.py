@@ -97,7 +97,7 @@ class Platform:
                     ProcessingJobs(**jobs),
                     Models(**common, check_image=self.images.ready),
                     EndpointConfigs(**common, known_instance_type=known_instance_type),
-                    Endpoints(**common),
+                    Endpoints(**common, images=self.images),
                     ModelPackageGroups(**common),
                     ModelPackages(**common, objects=self.objects, images=self.images),
                     Pipelines(**common, objects=self.objects),

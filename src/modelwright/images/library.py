@@ -71,8 +71,9 @@ class LocalImages:
         exact = replace(reference, digest=digest.lower())
         if self.store.find(exact) is None:
             raise ValidationException(
-                f"There is no image {digest} here; {uri} is {self.digest(uri) or 'gone'} now. A model package is "
-                "served by the image it was registered with: register the model again to have it served by another."
+                f"There is no image {digest} here; {uri} is {self.digest(uri) or 'gone'} now. A model package keeps "
+                "the image it was registered with, an endpoint that of its last update: register or update it again to "
+                "have another."
             )
         return str(exact)
 

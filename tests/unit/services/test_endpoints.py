@@ -160,6 +160,18 @@ def test_a_pipeline_of_containers(sagemaker):
     assert made["Mode"] == "Direct"
 
 
+def test_its_instances_run_the_image_of_the_time_it_was_made(sagemaker):
+    one, another = (f"sha256:{letter * 64}" for letter in "ab")
+    sagemaker("CreateEndpointConfig", **config())
+    for digest in (one, another):
+        sagemaker.images.known[IMAGE] = digest
+        call = "CreateEndpoint" if digest == one else "UpdateEndpoint"
+        sagemaker(call, EndpointName="e", EndpointConfigName="c")
+        settle(sagemaker)
+    fleets = [event.data["Fleet"]["Variants"][0]["Containers"][0]["ImageDigest"] for event in events(sagemaker)]
+    assert fleets == [one, another]
+
+
 @pytest.mark.parametrize(
     ("named", "mode", "message"),
     [

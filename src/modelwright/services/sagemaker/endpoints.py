@@ -7,12 +7,13 @@ but it can always be deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelwright.arns import sagemaker_arn
 from modelwright.errors import ValidationException
 from modelwright.events import sagemaker as changes
+from modelwright.images.base import Images
 from modelwright.lifecycles import endpoint_document
 from modelwright.services.dispatch import Context, Document, operation
 from modelwright.services.members import HONOURED, Table, refused
@@ -28,8 +29,9 @@ from modelwright.services.sagemaker.base import (
 from modelwright.services.sagemaker.checks import check_unique
 from modelwright.services.sagemaker.endpoint_configs import missing_config
 from modelwright.services.sagemaker.fleets import CONFIG, check_quota, make_fleet
-from modelwright.store.database import Transaction
-from modelwright.store.history import Event
+from modelwright.store.database import Database, Transaction
+from modelwright.store.event_bus import EventBus
+from modelwright.store.history import Event, History
 from modelwright.store.resources import find_resource, insert_resource, list_resources, put_tags, replace_resource
 
 KIND = "Endpoint"
@@ -69,6 +71,12 @@ CAPACITY_MEMBERS: Table = {
 
 class Endpoints(SageMakerService):
     """CreateEndpoint and what belongs to it."""
+
+    def __init__(
+        self, *, database: Database, history: History, now: Callable[[], float], events: EventBus, images: Images
+    ) -> None:
+        super().__init__(database=database, history=history, now=now, events=events)
+        self._images = images
 
     @operation("CreateEndpoint", members=CREATE_MEMBERS)
     def create(self, context: Context, parameters: dict[str, Any]) -> Document:
@@ -162,7 +170,15 @@ class Endpoints(SageMakerService):
         config = find_resource(transaction, CONFIG, config_name)
         if config is None:
             raise missing_config(context, config_name)
-        return make_fleet(transaction, context, config)
+        fleet = make_fleet(transaction, context, config)
+        for variant in fleet["Variants"]:
+            variant["Containers"] = [self._pinned(container) for container in variant["Containers"]]
+        return fleet
+
+    def _pinned(self, container: Document) -> Document:
+        """As on AWS, an instance that is restarted runs the image that its fleet began with, wherever its tag moved."""
+        digest = container.get("ImageDigest") or self._images.digest(container["Image"])
+        return {**container, "ImageDigest": digest} if digest else container
 
     def _find(self, transaction: Transaction, context: Context, name: str, *, lock: bool = False) -> Document:
         endpoint = find_resource(transaction, KIND, name, lock=lock)
