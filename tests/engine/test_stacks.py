@@ -68,7 +68,7 @@ def test_a_stack_is_deleted_while_its_endpoint_comes_up(cloud):
         lambda: cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Updating"
     )
     cloud("CancelUpdateStack", StackName="s")
-    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE", cloud.reasons("s")
     endpoint = cloud.platform.call("DescribeEndpoint", EndpointName="pose")
     assert (endpoint["EndpointConfigName"], endpoint["EndpointStatus"]) == (first, "InService")
 
@@ -96,7 +96,7 @@ def test_an_update_that_ends_between_two_looks_at_it_is_taken_back_too(cloud, mo
         lambda: cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointStatus"] == "Updating"
     )
     cloud("CancelUpdateStack", StackName="s")
-    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert cloud.settled("s")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE", cloud.reasons("s")
     assert len(seen) >= 2, "nobody looked at the endpoint while it was updated"
     assert cloud.platform.call("DescribeEndpoint", EndpointName="pose")["EndpointConfigName"] == first
 

@@ -69,6 +69,14 @@ def mode(value):
     return [{"ParameterKey": "Mode", "ParameterValue": value}]
 
 
+def told(events):
+    """(resource, status, reason) of each, the oldest first."""
+    return [
+        (one["LogicalResourceId"], one["ResourceStatus"], one.get("ResourceStatusReason", ""))
+        for one in reversed(events)
+    ]
+
+
 class Cloud:
     """`cloud("CreateStack", StackName=...)`. `failing` has operations to be refused, by what their parameters name."""
 
@@ -182,11 +190,7 @@ class Cloud:
 
     def reasons(self, name):
         """(resource, status, reason) of all events, the oldest first."""
-        found = self("DescribeStackEvents", StackName=name)["StackEvents"]
-        return [
-            (one["LogicalResourceId"], one["ResourceStatus"], one.get("ResourceStatusReason", ""))
-            for one in reversed(found)
-        ]
+        return told(self("DescribeStackEvents", StackName=name)["StackEvents"])
 
     def groups(self):
         return [group["logGroupName"] for group in self.of("logs", "DescribeLogGroups")["logGroups"]]
@@ -240,6 +244,10 @@ class EndpointStacks:
             return None if found["StackStatus"].endswith("IN_PROGRESS") else found
 
         return self.platform.until(done)
+
+    def reasons(self, name):
+        """(resource, status, reason) of all events, the oldest first."""
+        return told(self("DescribeStackEvents", StackName=name)["StackEvents"])
 
     def there(self):
         return [self.platform.count(kind) for kind in ("Endpoint", "EndpointConfig", "Model")]

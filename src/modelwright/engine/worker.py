@@ -120,7 +120,7 @@ class _Stream:
     """Effects that are being performed or that wait."""
     closed: bool = False
     busy: set[Key] = field(default_factory=set)
-    """Those that are being performed."""
+    """Those that are being performed, or are about to be: never twice at once."""
     again: set[Key] = field(default_factory=set)
     """Of these, the ones that were resumed meanwhile."""
     timers: dict[Key, Callable[[], None]] = field(default_factory=dict)
@@ -268,15 +268,22 @@ class Worker:
                 if stream.version == seen and not stream.ended:
                     raise  # not somebody else's append: trying again at once would never end
         with self._lock:
-            stream.under_way -= {result.key for result in results if result.done}
+            done = {result.key for result in results if result.done}
+            stream.again |= done & stream.busy  # resumed just before it began anew
+            stream.under_way -= done - stream.busy
             if stream.ended:
                 return []
             todo = []
             for effect in driver.outstanding(stream.state):
-                if (effect.kind, effect.key) not in stream.under_way:
-                    stream.under_way.add((effect.kind, effect.key))
-                    todo.append(self._work(stream, effect))
-            return [work for work in todo if not self._waits_for_its_time(stream, work)]
+                key = (effect.kind, effect.key)
+                if key in stream.under_way:
+                    continue
+                stream.under_way.add(key)
+                work = self._work(stream, effect)
+                if not self._waits_for_its_time(stream, work):
+                    stream.busy.add(key)
+                    todo.append(work)
+            return todo
 
     def _waits_for_its_time(self, stream: _Stream, work: Work) -> bool:
         at = work.effect.at
@@ -391,8 +398,6 @@ class Worker:
         driver = stream.driver
         assert driver is not None
         key = (work.effect.kind, work.effect.key)
-        with self._lock:
-            stream.busy.add(key)
         facts: Sequence[Fact] | None = None
         try:
             facts = driver.perform(work)
@@ -416,7 +421,13 @@ class Worker:
                 self._schedule(stream)
 
     def _expire(self, stream: _Stream, work: Work) -> None:
-        if work.owed():
+        key = (work.effect.kind, work.effect.key)
+        with self._lock:
+            if key in stream.busy:
+                return
+            if owed := work.owed():
+                stream.busy.add(key)
+        if owed:
             self._threads.submit(partial(self._perform_and_deliver, stream, work))
         else:
             work.resume()

@@ -290,6 +290,91 @@ def test_an_effect_waits_for_a_change_of_another_stream(bench):
     assert looks == ["a"] * 3
 
 
+def test_an_effect_that_is_resumed_before_it_begins_is_performed_once_at_a_time(bench):
+    """Two effects: one begins at once, in the turn's thread, the other waits for a thread, and is resumed meanwhile."""
+    bench.worker.start()
+    works, at_once, most = {}, [0], []
+    submit = bench.worker._threads.submit
+    held, lock = [], threading.Lock()
+
+    class Two(Counting):
+        kind = "Two"
+
+        def outstanding(self, state):
+            return [] if state.over else [Effect("slow"), Effect("other")]
+
+        def perform(self, work):
+            if work.effect.kind == "other":
+                return None
+            with lock:
+                at_once[0] += 1
+                most.append(at_once[0])
+            time.sleep(0.1)
+            with lock:
+                at_once[0] -= 1
+            return None
+
+    def work(stream, effect):
+        made = Worker._work(bench.worker, stream, effect)
+        works[effect.kind] = made
+        return made
+
+    def hold(action):
+        if "slow" in works and not held:
+            held.append(action)
+            works["slow"].resume()
+            submit(action)
+        else:
+            submit(action)
+
+    bench.worker._drivers["Two"] = Two()
+    bench.worker._work = work
+    bench.worker._threads.submit = hold
+    with bench.database.write() as transaction:
+        bench.history.open(transaction, "a", "Two", [Event("Started", {"goal": 1})], lease_until=0.0)
+    bench.until(lambda: len(most) == 2)
+    bench.until(lambda: at_once == [0])
+    assert held
+    assert most == [1, 1]
+
+
+def test_an_effect_that_is_resumed_between_two_performances_is_performed_once_at_a_time(bench):
+    """While what the first one brought is written down."""
+    bench.worker.start()
+    works, at_once, most = [], [0], []
+    lock = threading.Lock()
+
+    class Twice(Counting):
+        kind = "Twice"
+
+        def outstanding(self, state):
+            return [] if state.over else [Effect("slow")]
+
+        def decide(self, state, now):
+            return []
+
+        def perform(self, work):
+            works.append(work)
+            with lock:
+                at_once[0] += 1
+                most.append(at_once[0])
+            time.sleep(0.1)
+            with lock:
+                at_once[0] -= 1
+            return [("Counted", {})] if len(works) == 1 else None
+
+        def record(self, transaction, stream, state, events):
+            if "Counted" in [event.kind for event in events]:
+                works[0].resume()
+
+    bench.worker._drivers["Twice"] = Twice()
+    with bench.database.write() as transaction:
+        bench.history.open(transaction, "a", "Twice", [Event("Started", {"goal": 1})], lease_until=0.0)
+    bench.until(lambda: len(most) == 3)
+    bench.until(lambda: at_once == [0])
+    assert most == [1, 1, 1]
+
+
 def test_an_ended_stream_may_be_opened_again(bench):
     bench.worker.start()
     bench.open("a", 1)
