@@ -15,6 +15,8 @@ from typing import Any
 
 import regex
 
+BRIEF = 0.05
+"""Seconds for a match (`each`) that runs on the server's event loop: all other requests wait meanwhile."""
 _QUICK = 0.001
 """Seconds that a match may keep the interpreter for itself. Most need a hundredth of it."""
 _SECONDS = 1.0

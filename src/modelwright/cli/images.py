@@ -111,7 +111,11 @@ def remove(console: Console, uri: str) -> None:
 
 
 @images.command("prune")
-@click.option("--untagged", is_flag=True, help="Also images whose tag names another by now. Model versions need them.")
+@click.option(
+    "--untagged",
+    is_flag=True,
+    help="Also images that lost their tag to another. Model versions and endpoints may need them.",
+)
 @pass_console
 def prune(console: Console, *, untagged: bool) -> None:
     """Delete what no image is made of any more; framework images are made anew when a job names them."""

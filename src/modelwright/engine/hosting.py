@@ -360,7 +360,7 @@ class Hosting:
         return image or self._images.resolve(uri, lambda line: self._note(work, one, [line]))
 
     def _image_uri(self, container: Mapping[str, Any]) -> str:
-        """Of what a model package was registered with, wherever its tag has gone since. Raises AwsError."""
+        """Of the content that its model package or its fleet began with, wherever the tag is now. Raises AwsError."""
         uri, digest = str(container["Image"]), container.get("ImageDigest")
         return uri if digest is None else self._images.pinned(uri, digest)
 

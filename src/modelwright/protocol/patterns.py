@@ -15,11 +15,9 @@ from collections.abc import Callable
 from functools import cache
 from itertools import groupby
 
-from modelwright.regexes import Regex, SlowRegex
+from modelwright.regexes import BRIEF, Regex, SlowRegex
 
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
-_SECONDS = 0.05
-"""For a match, all other requests wait meanwhile. Those that fit are found in a thousandth of it."""
 
 
 @cache
@@ -31,7 +29,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     if not _REPEATED_GROUP.search(found.pattern):
         return lambda text: found.fullmatch(text) is not None
     flags = "".join(letter for letter in "aimsx" if found.flags & re.RegexFlag[letter.upper()])
-    ending = Regex(f"(?{flags}){found.pattern}", each=_SECONDS)
+    ending = Regex(f"(?{flags}){found.pattern}", each=BRIEF)
 
     def fits(text: str) -> bool:
         try:

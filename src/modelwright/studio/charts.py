@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelwright.regexes import InvalidRegex, Regex, SlowRegex
+from modelwright.regexes import BRIEF, InvalidRegex, Regex, SlowRegex
 
 WIDTH, HEIGHT = 320.0, 120.0
 _MOST_POINTS = 400
-_SECONDS = 0.05
-"""For what a metric's expression finds in a line: other pages wait meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def of_log(definitions: Iterable[Mapping[str, str]], lines: Sequence[Mapping[str
     found = []
     for definition in definitions:
         try:
-            pattern = Regex(definition["Regex"], each=_SECONDS)
+            pattern = Regex(definition["Regex"], each=BRIEF)
             values = [value for line in lines for value in pattern.numbers(line["message"])]
         except (InvalidRegex, SlowRegex):
             continue

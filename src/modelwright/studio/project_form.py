@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelwright.regexes import InvalidRegex, Regex, SlowRegex
+from modelwright.regexes import BRIEF, InvalidRegex, Regex, SlowRegex
 
 FIELD = "parameter."
 """Before a parameter's name in the form."""
@@ -85,7 +85,7 @@ def _number(parameter: Mapping[str, Any], rules: Mapping[str, str], value: str) 
 
 def _pattern(rules: Mapping[str, str], value: str) -> Remark | None:
     with contextlib.suppress(KeyError, InvalidRegex, SlowRegex):  # the template's own check says it
-        if not Regex(rules["AllowedPattern"], each=0.05).fullmatch(value):
+        if not Regex(rules["AllowedPattern"], each=BRIEF).fullmatch(value):
             if rules.get("ConstraintDescription"):
                 return Remark("{what}", rules["ConstraintDescription"])
             return Remark("It must match {what}", rules["AllowedPattern"])

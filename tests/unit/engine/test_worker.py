@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
@@ -291,88 +292,42 @@ def test_an_effect_waits_for_a_change_of_another_stream(bench):
 
 
 def test_an_effect_that_is_resumed_before_it_begins_is_performed_once_at_a_time(bench):
-    """Two effects: one begins at once, in the turn's thread, the other waits for a thread, and is resumed meanwhile."""
-    bench.worker.start()
-    works, at_once, most = {}, [0], []
-    submit = bench.worker._threads.submit
-    held, lock = [], threading.Lock()
+    """While it waits for a thread; the other effect of its turn has the turn's own."""
+    submit, resumed = bench.worker._threads.submit, []
 
-    class Two(Counting):
-        kind = "Two"
-
-        def outstanding(self, state):
-            return [] if state.over else [Effect("slow"), Effect("other")]
-
-        def perform(self, work):
-            if work.effect.kind == "other":
-                return None
-            with lock:
-                at_once[0] += 1
-                most.append(at_once[0])
-            time.sleep(0.1)
-            with lock:
-                at_once[0] -= 1
-            return None
-
-    def work(stream, effect):
-        made = Worker._work(bench.worker, stream, effect)
-        works[effect.kind] = made
-        return made
-
-    def hold(action):
-        if "slow" in works and not held:
-            held.append(action)
-            works["slow"].resume()
-            submit(action)
+    def late(action):
+        if isinstance(action, partial):
+            work = action.args[-1]
+            work.resume()
+            resumed.append(work)
+            submit(lambda: (time.sleep(0.05), action()))
         else:
             submit(action)
 
-    bench.worker._drivers["Two"] = Two()
-    bench.worker._work = work
-    bench.worker._threads.submit = hold
-    with bench.database.write() as transaction:
-        bench.history.open(transaction, "a", "Two", [Event("Started", {"goal": 1})], lease_until=0.0)
-    bench.until(lambda: len(most) == 2)
-    bench.until(lambda: at_once == [0])
-    assert held
-    assert most == [1, 1]
+    bench.worker._threads.submit = late
+    bench.driver.act = lambda work: time.sleep(0.1)
+    bench.worker.start()
+    bench.open("a", 3)
+    bench.ended("a")
+    assert resumed
+    assert bench.driver.most == 1
 
 
 def test_an_effect_that_is_resumed_between_two_performances_is_performed_once_at_a_time(bench):
     """While what the first one brought is written down."""
+    works = []
+
+    def act(work):
+        works.append(work)
+        time.sleep(0.1)
+
+    bench.driver.act = act
+    bench.driver.record = lambda transaction, stream, state, events: [work.resume() for work in works[-1:]]
     bench.worker.start()
-    works, at_once, most = [], [0], []
-    lock = threading.Lock()
-
-    class Twice(Counting):
-        kind = "Twice"
-
-        def outstanding(self, state):
-            return [] if state.over else [Effect("slow")]
-
-        def decide(self, state, now):
-            return []
-
-        def perform(self, work):
-            works.append(work)
-            with lock:
-                at_once[0] += 1
-                most.append(at_once[0])
-            time.sleep(0.1)
-            with lock:
-                at_once[0] -= 1
-            return [("Counted", {})] if len(works) == 1 else None
-
-        def record(self, transaction, stream, state, events):
-            if "Counted" in [event.kind for event in events]:
-                works[0].resume()
-
-    bench.worker._drivers["Twice"] = Twice()
-    with bench.database.write() as transaction:
-        bench.history.open(transaction, "a", "Twice", [Event("Started", {"goal": 1})], lease_until=0.0)
-    bench.until(lambda: len(most) == 3)
-    bench.until(lambda: at_once == [0])
-    assert most == [1, 1, 1]
+    bench.open("a", 3)
+    bench.ended("a")
+    assert len(works) == 3
+    assert bench.driver.most == 1
 
 
 def test_an_ended_stream_may_be_opened_again(bench):

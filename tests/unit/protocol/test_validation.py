@@ -248,7 +248,7 @@ def test_javas_patterns(pattern, good, bad):
     ],
 )
 def test_a_text_that_would_keep_a_pattern_of_awss_busy_for_ever(pattern, text):
-    """CreateCodeRepository's and CreateConnection's are such."""
+    """Of SageMaker's, EventBridge's (the headers of a connection) and ECR's models."""
     assert not patterns.matcher(pattern)(text)
     assert patterns.matcher(pattern)(text.replace("!", "").replace("\n", "a"))
 
