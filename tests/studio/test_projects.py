@@ -1,6 +1,20 @@
 """The form that makes a project, in a real browser: it is checked while one types."""
 
 
+def test_what_was_typed_before_the_script_came_is_judged_too(page, server):
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/check.js*", hold)
+    page.goto(f"{server.url}/studio/projects")
+    page.get_by_role("link", name="Create project").first.click()
+    page.get_by_label("Name", exact=True).fill("-pose-")
+    held[0].continue_()
+    page.get_by_text("Letters, digits and hyphens").wait_for()
+
+
 def test_what_is_wrong_is_told_while_one_types(page, server):
     page.goto(f"{server.url}/studio/projects")
     page.locator("section", has=page.get_by_role("heading", name="model-deploy", exact=True)).get_by_role(

@@ -42,4 +42,10 @@
     clearTimeout(waiting);
     waiting = setTimeout(check, 50);
   });
+
+  // What was typed before this file had come, or what the browser has put back.
+  for (const input of form.querySelectorAll("input")) {
+    if (input.value !== input.defaultValue) touched.add(input.name);
+  }
+  if (touched.size) check();
 })();
